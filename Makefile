@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front-door commands, thin over Meson. `make help` lists them.
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+MESON_FLAGS ?=
+PYTHON ?= /usr/bin/python3
+
+.PHONY: all
+all: $(BUILD)/build.ninja ## Build the programs into BUILD=build (under a minute)
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@command -v meson >/dev/null || { echo 'meson is missing: run scripts/install-deps' >&2; exit 1; }
+	@meson setup --prefix=$(PREFIX) $(MESON_FLAGS) $(BUILD)
+
+.PHONY: kernel
+kernel: ## Build the guest kernel (about 5 minutes the first time, then cached)
+	@kernel/build.sh --output $(BUILD)/kernel
+
+.PHONY: quickstart
+quickstart: ## From nothing to a page served by a microVM
+	@BUILD=$(BUILD) scripts/quickstart
+
+.PHONY: check
+check: all kernel ## Unit and short end-to-end tests (at most 8 minutes once the kernel is built)
+	@$(PYTHON) scripts/run-checks --build $(BUILD) unit e2e
+
+.PHONY: check-all
+check-all: all kernel ## All tests: also sanitizers, lint and the long ones
+	@$(PYTHON) scripts/run-checks --build $(BUILD) unit e2e lint sanitizers threads long
+
+.PHONY: format
+format: ## Format the C and C++ sources as CI wants them
+	@find src tests examples -name '*.[ch]' -o -name '*.cc' | xargs clang-format-14 -i
+
+.PHONY: bench
+bench: all kernel ## Boot time against bare QEMU, memory and sizes
+	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/boot
+
+.PHONY: install
+install: $(BUILD)/build.ninja ## Install what is built, kernel included, below DESTDIR= PREFIX=/usr/local
+	@test -e $(BUILD)/kernel/vmlinux-generic || { echo 'no kernel is built: run make kernel first' >&2; exit 1; }
+	@meson configure -Dprefix=$(PREFIX) $(BUILD)
+	@ninja -C $(BUILD)
+	@DESTDIR=$(abspath $(DESTDIR)) meson install -C $(BUILD) --no-rebuild --strip
+	install -m 0644 $(BUILD)/kernel/vmlinux-generic* $(DESTDIR)$(PREFIX)/share/volant/
+
+.PHONY: clean
+clean: ## Remove what was built; the kernel stays in its cache
+	rm -rf $(BUILD) $(BUILD)-*
+
+.PHONY: help
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
