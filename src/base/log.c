@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log lines: one write(2) each, so that lines of several threads and processes on one stderr never mix. */
+#include "base/log.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+#define LINE_MAX_BYTES 4096
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static atomic_int max_level = LOG_LEVEL_INFO;
+static _Thread_local char thread_name[16] = "main";
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&max_level, (int)level, memory_order_relaxed);
+}
+
+int log_parse_level(const char *s, enum log_level *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(level_names); i++)
+        if (str_eq(s, level_names[i])) {
+            *ret = (enum log_level)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+void log_set_thread(const char *name)
+{
+    (void)snprintf(thread_name, sizeof(thread_name), "%s", name);
+}
+
+bool log_enabled(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed);
+}
+
+/* "2026-01-02T03:04:05.678Z warn  loop   ": milliseconds always, so that lines stay aligned. */
+static size_t add_prefix(char *line, size_t size, enum log_level level)
+{
+    int64_t now = wall_ms();
+    char when[32];
+    int n;
+
+    format_time(now - now % 1000, when);
+    n = snprintf(line, size, "%.19s.%03dZ %-5s %-6s ", when, (int)(now % 1000), level_names[level], thread_name);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    static const char cut_mark[] = "...";
+    char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
+    int saved = errno, n;
+    size_t len, used;
+    va_list ap;
+
+    va_start(ap, fmt);
+    n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (n < 0) text[0] = '\0';
+    len = add_prefix(line, sizeof(line), level);
+    used = escape_printable(line + len, sizeof(line) - len - sizeof(cut_mark), text, strlen(text));
+    len += strlen(line + len);
+    if (n > 0 && used < (size_t)n) {
+        memcpy(line + len, cut_mark, sizeof(cut_mark) - 1);
+        len += sizeof(cut_mark) - 1;
+    }
+    line[len++] = '\n';
+    (void)!write(STDERR_FILENO, line, len);
+    errno = saved;
+}
