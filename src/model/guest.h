@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What host and guest say to each other: /volant/config.json in the initramfs, and the JSON of the control channel.
+ * AGENT_API is the number in /v1/health; volantd serves every number ever published.
+ */
+#pragma once
+#include "model/manifest.h"
+
+#define AGENT_API          1
+#define GUEST_CONFIG_PATH  "volant/config.json" /* in the appended cpio archive */
+#define GUEST_CTL_PORT     "volant.ctl"         /* virtio-serial port names */
+#define GUEST_SYNC_PORT    "volant.sync"
+#define WORKLOAD_EXIT_LINE "volant: workload exited code=" /* last on the console; decimal code follows */
+
+struct guest_network {
+    char *address; /* "192.168.127.10/24"; NULL: no network device is expected */
+    char *gateway;
+    char *mac; /* selects the interface */
+};
+
+struct guest_config {
+    int64_t api; /* AGENT_API of the volantd that wrote it */
+    int64_t vm_id;
+    char *hostname;
+    char *shutdown; /* "reboot" or "poweroff": how this VMM's machine is ended */
+    struct guest_network network;
+    int64_t ready_port; /* TCP port whose accepting means ready; 0: executed means ready */
+    struct workload workload;
+};
+extern const struct schema guest_config_schema;
+void guest_config_done(struct guest_config *c);
+#define auto_guest_config auto_(guest_config_done) struct guest_config
+
+/* GET /v1/health */
+struct guest_health {
+    int64_t api;
+    char *version; /* of kestrel */
+    char *state;   /* "starting", "running", "exited" */
+    bool ready;
+    int64_t uptime_ms;
+};
+extern const struct schema guest_health_schema;
+
+/*
+ * A line of GET /v1/events. The first line is `state` with the present state; then `ready` when the workload becomes
+ * it, and `workload_exited` with code (128 + signal when a signal ended it, as shells say) and signal.
+ */
+struct guest_event {
+    char *type; /* "state", "ready", "workload_exited"; others are to be ignored */
+    char *state;
+    bool ready;
+    int64_t code, signal;
+};
+extern const struct schema guest_event_schema;
+
+/* GET /v1/stats; memory in bytes, CPU in milliseconds since boot. */
+struct guest_stats {
+    int64_t uptime_ms, memory_total, memory_available, cpu_user_ms, cpu_system_ms, cpu_idle_ms;
+    int64_t processes, workload_pid, workload_rss;
+};
+extern const struct schema guest_stats_schema;
+
+/* A line of GET /v1/logs (fields of contract 1.10; volantd adds `name`). */
+struct guest_log {
+    char *stream; /* "stdout", "stderr", or "console" (from the console log, after the guest's end) */
+    char *line;   /* without its newline, at most LOG_LINE_MAX bytes, valid UTF-8 */
+    char *timestamp;
+};
+extern const struct schema guest_log_schema;
+#define LOG_LINE_MAX 16384
+
+/* PUT /v1/clock */
+struct guest_clock {
+    int64_t unix_us;
+};
+extern const struct schema guest_clock_schema;

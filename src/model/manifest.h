@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plugin manifest (contract section 3) as far as this version acts on it. Keys it does not know stay in the stored
+ * JSON, so that a later version finds them.
+ */
+#pragma once
+#include "model/schema.h"
+
+struct resources {
+    int64_t cpu_cores, memory_mb; /* 0: not given */
+};
+
+struct medium {
+    char *url;      /* absolute path, file://, or (in a file on disk only) relative to the manifest; NULL: absent */
+    char *checksum; /* "sha256:<64 lower-case hex>" after manifest_decode */
+    int64_t size;   /* bytes as shipped, 0 unknown (written by fledge) */
+};
+
+struct workload {
+    char *type;             /* "http" or "exec"; default "exec", or "http" where base_url is given */
+    char *base_url;         /* required for http: http://127.0.0.1:PORT/... */
+    struct strv entrypoint; /* program and arguments, required */
+    struct strmap env;
+    char *workdir; /* absolute; NULL: / */
+    char *user; /* "uid", "uid:gid", "name" or "name:group" of the image's own /etc/passwd and /etc/group; NULL: root */
+};
+
+struct manifest {
+    char *schema_version, *name, *version, *runtime;
+    bool enabled;
+    struct strmap labels;
+    struct resources resources;
+    struct medium initramfs;
+    struct workload workload;
+};
+extern const struct schema manifest_schema;
+extern const struct schema resources_schema;
+extern const struct schema workload_schema;
+void manifest_done(struct manifest *m);
+#define auto_manifest auto_(manifest_done) struct manifest
+
+#define MANIFEST_MAX      (1024 * 1024) /* bytes of JSON */
+#define MEMORY_MB_MIN     48            /* what the kernel and kestrel need to boot and to give a workload some room */
+#define MEMORY_MB_MAX     1048576
+#define CPU_CORES_MAX     64
+#define CPU_CORES_DEFAULT 1
+#define MEMORY_MB_DEFAULT 256
+
+/*
+ * Decodes, normalises (trims, runtime defaults to name, labels volant.plugin and volant.runtime, bare hex checksum gets
+ * its prefix, string entrypoint + args and top-level env as fledge [H] wrote them) and validates. *ret_json, if not
+ * NULL, gets the manifest as it is to be stored and returned: the input with normalised values over it; decoding it
+ * again gives the same. `warnings`, if not NULL, gets one text per key that is unknown or has no effect here. `where`
+ * begins messages
+ * ("manifest", or a file name). A relative URL is refused: who reads a file makes it absolute in the JSON first.
+ */
+int manifest_decode(const json_t *in, const char *where, struct manifest *ret, json_t **ret_json, struct strv *warnings,
+                    struct vl_error *err);
+
+/* The port of base_url (80 where it names none), 0 where there is no base_url. */
+int64_t workload_port(const struct workload *w);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the files of the manifest: shapes of older builders, the tables, the rules that no table can say. */
+#pragma once
+#include "model/manifest.h"
+
+/* The root file system of an oci_rootfs plugin, which this version reads to return it, not to boot it. */
+struct rootfs {
+    char *url, *checksum, *format;
+};
+extern const struct schema rootfs_schema;
+
+/*
+ * Brings `doc` (a copy of the input, changed in place) to the one shape that the tables describe: entrypoint string +
+ * args of fledge [H] become an array, top-level `env` moves into the workload, `$schema` goes, objects that the
+ * original always writes are there. VL_INVALID where a part cannot be moved.
+ */
+int manifest_reshape(json_t *doc, struct vl_error *err);
+/* Takes `rootfs` out of doc; format defaults to "raw". */
+int rootfs_take(json_t *doc, struct rootfs *ret, struct vl_error *err);
+
+/* Trims, defaults, validates. */
+int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err);
+
+/* Takes the white space off both ends, in place. */
+void trim_text(char *s);
+/* The same; a string that is empty then becomes NULL, as NULL stays. */
+void trim_field(char **slot);
+/* A to Z become a to z, in place; NULL is fine. */
+void lower_case(char *s);

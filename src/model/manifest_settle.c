@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rules of contract section 3 that a table cannot say, on a decoded manifest. Each refusal names field and remedy.
+ */
+#include <string.h>
+
+#include "model/manifest_rules.h"
+
+#define SHA256_HEX 64
+#define ID_MAX     4294967294u /* one more is "no change" to chown(2) and setuid(2) */
+
+static bool has_control(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f) return true;
+    return false;
+}
+
+/* Trimmed; NULL if that leaves nothing, which is an error only where something is required. */
+static int settle_text(char **slot, const char *path, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE];
+
+    trim_field(slot);
+    if (!*slot || !has_control(*slot)) return 0;
+    return vl_fail(err, VL_INVALID, "%s is %s: remove the control characters", path, quoted(*slot, shown));
+}
+
+static int set_default(char **slot, const char *text, struct vl_error *err)
+{
+    if (!*slot && string_set(slot, text) < 0) return vl_fail_errno(err, ENOMEM, "decode manifest");
+    return 0;
+}
+
+static int settle_identity(struct manifest *m, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE];
+    const char *problem;
+    int r;
+
+    trim_field(&m->name);
+    if (!m->name) return vl_fail(err, VL_INVALID, "name must not be empty");
+    if ((problem = name_problem(m->name)))
+        return vl_fail(err, VL_INVALID, "name %s %s", quoted(m->name, shown), problem);
+    if ((r = settle_text(&m->version, "version", err)) < 0) return r;
+    if (!m->version) return vl_fail(err, VL_INVALID, "version must not be empty: write one, such as \"1.0.0\"");
+    if ((r = settle_text(&m->runtime, "runtime", err)) < 0) return r;
+    if ((r = settle_text(&m->schema_version, "schema_version", err)) < 0) return r;
+    if ((r = set_default(&m->runtime, m->name, err)) < 0) return r;
+    return set_default(&m->schema_version, "1.0", err);
+}
+
+static int settle_labels(struct manifest *m, struct vl_error *err)
+{
+    for (size_t i = 0; i < m->labels.len; i++)
+        trim_text(m->labels.items[i].value);
+    if (strmap_set(&m->labels, "volant.plugin", m->name) < 0 ||
+        strmap_set(&m->labels, "volant.runtime", m->runtime) < 0)
+        return vl_fail_errno(err, ENOMEM, "decode manifest");
+    return 0;
+}
+
+static int settle_url(struct medium *initramfs, const struct rootfs *rootfs, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE];
+    const char *url;
+    int r;
+
+    if ((r = settle_text(&initramfs->url, "initramfs.url", err)) < 0) return r;
+    url = initramfs->url;
+    if (!url && rootfs->url)
+        return vl_fail(
+            err, VL_INVALID,
+            "initramfs.url is missing: rootfs plugins need a later version; build with strategy = \"initramfs\"");
+    if (!url) return vl_fail(err, VL_INVALID, "initramfs.url is missing: write the archive's path (fledge build does)");
+    if (url[0] == '/' || str_starts(url, "file:///")) return 0;
+    for (const char *const *scheme = (const char *const[]){"http://", "https://", NULL}; *scheme; scheme++)
+        if (str_starts(url, *scheme) && url[strlen(*scheme)] && url[strlen(*scheme)] != '/') return 0;
+    return vl_fail(err, VL_INVALID,
+                   "initramfs.url is %s: write an absolute path (volar plugins install makes a relative one absolute), "
+                   "file:///PATH, http://HOST/... or https://HOST/...",
+                   quoted(url, shown));
+}
+
+static int settle_checksum(char **slot, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE], *full;
+    uint8_t digest[SHA256_HEX / 2];
+    const char *hex;
+
+    trim_field(slot);
+    if (!*slot)
+        return vl_fail(err, VL_INVALID, "initramfs.checksum is missing: write sha256:<hex> (fledge build does)");
+    lower_case(*slot);
+    hex = str_starts(*slot, "sha256:") ? *slot + strlen("sha256:") : *slot;
+    if (hex_decode(hex, digest, sizeof(digest)) < 0)
+        return vl_fail(err, VL_INVALID, "initramfs.checksum is %s, allowed: sha256: and %d hex digits",
+                       quoted(*slot, shown), SHA256_HEX);
+    if (hex != *slot) return 0;
+    if (!(full = strf_new("sha256:%s", hex))) return vl_fail_errno(err, ENOMEM, "decode manifest");
+    free(*slot);
+    *slot = full;
+    return 0;
+}
+
+static bool is_host_char(char c, bool bracketed)
+{
+    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.') return true;
+    if (bracketed) return c == ':';
+    return (c >= 'g' && c <= 'z') || (c >= 'G' && c <= 'Z') || c == '-' || c == '_';
+}
+
+/* http://HOST[:PORT][/path]: the port, by default 80; -EINVAL for any other form. */
+static int url_port(const char *url, int64_t *ret)
+{
+    bool bracketed;
+    char port_text[6];
+    const char *host, *end;
+    uint64_t port = 80;
+
+    if (!str_starts(url, "http://") || has_control(url) || strchr(url, ' ')) return -EINVAL;
+    host = url + strlen("http://");
+    bracketed = *host == '[';
+    if (bracketed) host++;
+    for (end = host; is_host_char(*end, bracketed);)
+        end++;
+    if (end == host || (bracketed && *end++ != ']')) return -EINVAL;
+    if (*end == ':') {
+        size_t len = strcspn(++end, "/?#");
+
+        if (len >= sizeof(port_text)) return -EINVAL;
+        memcpy(port_text, end, len);
+        port_text[len] = '\0';
+        if (parse_u64(port_text, 1, 65535, &port) < 0) return -EINVAL;
+        end += len;
+    }
+    if (!strchr("/?#", *end)) return -EINVAL; /* the end of the string is found too */
+    *ret = (int64_t)port;
+    return 0;
+}
+
+int64_t workload_port(const struct workload *w)
+{
+    int64_t port;
+
+    return w->base_url && url_port(w->base_url, &port) == 0 ? port : 0;
+}
+
+static int settle_type(struct workload *w, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE];
+    int64_t port;
+    int r;
+
+    trim_field(&w->type);
+    trim_field(&w->base_url);
+    lower_case(w->type);
+    if ((r = set_default(&w->type, w->base_url ? "http" : "exec", err)) < 0) return r;
+    if (!str_eq(w->type, "http") && !str_eq(w->type, "exec"))
+        return vl_fail(err, VL_INVALID, "workload.type is %s, allowed: http, exec", quoted(w->type, shown));
+    if (!w->base_url && str_eq(w->type, "http"))
+        return vl_fail(
+            err, VL_INVALID,
+            "workload.base_url is missing: write http://127.0.0.1:PORT, or type \"exec\" if it serves no HTTP");
+    if (w->base_url && url_port(w->base_url, &port) < 0)
+        return vl_fail(err, VL_INVALID, "workload.base_url is %s, allowed: http://HOST[:PORT][/path]",
+                       quoted(w->base_url, shown));
+    return 0;
+}
+
+/* Arguments stay as they are, spaces and all; only the program is named without them. */
+static int settle_entrypoint(struct workload *w, struct vl_error *err)
+{
+    char *program = w->entrypoint.items[0];
+
+    trim_text(program);
+    if (!*program) return vl_fail(err, VL_INVALID, "workload.entrypoint[0] is blank: name the program to run");
+    return 0;
+}
+
+static int check_env(const struct strmap *env, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE];
+
+    for (size_t i = 0; i < env->len; i++) {
+        const char *key = env->items[i].key;
+
+        if (!key[strspn(key, " \t")] || strchr(key, '=') || has_control(key))
+            return vl_fail(err, VL_INVALID, "workload.env has the name %s: use one without '=' and control characters",
+                           quoted(key, shown));
+    }
+    return 0;
+}
+
+/* ".." as a part of the path. */
+static bool climbs(const char *path)
+{
+    for (const char *part = path; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (str_starts(part, "..") && (part[2] == '/' || part[2] == '\0')) return true;
+    }
+    return false;
+}
+
+static int settle_workdir(char **slot, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE];
+    int r;
+
+    if ((r = settle_text(slot, "workload.workdir", err)) < 0) return r;
+    if (!*slot || ((*slot)[0] == '/' && !climbs(*slot))) return 0;
+    return vl_fail(err, VL_INVALID, "workload.workdir is %s: write an absolute path without \"..\"",
+                   quoted(*slot, shown));
+}
+
+/* A decimal id, or a name as useradd allows them and some more. */
+static bool is_account(const char *s, size_t len)
+{
+    char text[65];
+    uint64_t id;
+
+    if (len == 0 || len >= sizeof(text)) return false;
+    memcpy(text, s, len);
+    text[len] = '\0';
+    if (strspn(text, "0123456789") == len) return parse_u64(text, 0, ID_MAX, &id) == 0;
+    if (text[0] == '-' || text[0] == '.') return false;
+    for (size_t i = 0; i < len; i++)
+        if (!is_host_char(text[i], false)) return false;
+    return true;
+}
+
+static int settle_user(char **slot, struct vl_error *err)
+{
+    char shown[QUOTED_SIZE];
+    size_t user_len;
+
+    trim_field(slot);
+    if (!*slot) return 0;
+    user_len = strcspn(*slot, ":");
+    if (is_account(*slot, user_len)) {
+        const char *group = *slot + user_len;
+
+        if (!*group || is_account(group + 1, strlen(group + 1))) return 0;
+    }
+    return vl_fail(err, VL_INVALID, "workload.user is %s, allowed: UID, UID:GID, NAME or NAME:GROUP",
+                   quoted(*slot, shown));
+}
+
+int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)
+{
+    struct workload *w = &m->workload;
+    int r;
+
+    if ((r = settle_identity(m, err)) < 0) return r;
+    if ((r = settle_labels(m, err)) < 0) return r;
+    if ((r = settle_url(&m->initramfs, rootfs, err)) < 0) return r;
+    if ((r = settle_checksum(&m->initramfs.checksum, err)) < 0) return r;
+    if ((r = settle_type(w, err)) < 0) return r;
+    if ((r = settle_entrypoint(w, err)) < 0) return r;
+    if ((r = check_env(&w->env, err)) < 0) return r;
+    if ((r = settle_workdir(&w->workdir, err)) < 0) return r;
+    return settle_user(&w->user, err);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Manifests as other builders wrote them (contract 15.9), rearranged as JSON before anything is decoded. */
+#include <string.h>
+
+#include "model/manifest_rules.h"
+
+static const struct field rootfs_fields[] = {
+    {"url", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs, url), .max = 4096},
+    {"checksum", FIELD_STRING, .offset = offsetof(struct rootfs, checksum), .max = 128},
+    {"format", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs, format), .max = 32},
+};
+const struct schema rootfs_schema = {"rootfs", sizeof(struct rootfs), rootfs_fields, ARRAY_LEN(rootfs_fields)};
+
+static int no_memory(struct vl_error *err)
+{
+    return vl_fail_errno(err, ENOMEM, "rearrange manifest");
+}
+
+/* A string alone stays, and is refused later: it may be a program or a shell's command line. */
+static int join_args(json_t *workload, struct vl_error *err)
+{
+    json_t *program = json_object_get(workload, "entrypoint"), *args = json_object_get(workload, "args");
+    json_auto_t *joined = NULL;
+
+    if (!args || !json_is_string(program)) return 0;
+    if (!json_is_array(args) && !json_is_null(args))
+        return vl_fail(err, VL_INVALID, "workload.args must be an array of strings: or write entrypoint as an array");
+    if (!(joined = json_array()) || json_array_append(joined, program) < 0) return no_memory(err);
+    if (json_is_array(args) && json_array_extend(joined, args) < 0) return no_memory(err);
+    if (json_object_set(workload, "entrypoint", joined) < 0) return no_memory(err);
+    return json_object_del(workload, "args");
+}
+
+static int lift_env(json_t *doc, json_t *workload, struct vl_error *err)
+{
+    json_t *env = json_object_get(doc, "env"), *own = json_object_get(workload, "env");
+
+    if (!env) return 0;
+    if (!json_is_object(env) && !json_is_null(env))
+        return vl_fail(err, VL_INVALID, "env must be an object of strings: or write workload.env");
+    if (json_is_object(env) && json_is_object(own)) {
+        if (json_object_update_missing(own, env) < 0) return no_memory(err);
+    } else if (json_is_object(env) && (!own || json_is_null(own))) {
+        if (json_object_set(workload, "env", env) < 0) return no_memory(err);
+    }
+    return json_object_del(doc, "env");
+}
+
+int manifest_reshape(json_t *doc, struct vl_error *err)
+{
+    json_t *workload = json_object_get(doc, "workload"), *health = json_object_get(doc, "health_check");
+    int r;
+
+    (void)json_object_del(doc, "$schema");
+    if ((!health || json_is_null(health)) && json_object_set_new(doc, "health_check", json_object()) < 0)
+        return no_memory(err);
+    if (!json_is_object(workload)) return 0; /* missing or wrong, which the decoder says */
+    if ((r = join_args(workload, err)) < 0) return r;
+    return lift_env(doc, workload, err);
+}
+
+int rootfs_take(json_t *doc, struct rootfs *ret, struct vl_error *err)
+{
+    json_auto_t *none = json_object();
+    const json_t *given = json_object_get(doc, "rootfs");
+    struct rootfs rootfs;
+    int r;
+
+    if (!none) return no_memory(err);
+    if (!given || json_is_null(given)) given = none;
+    if ((r = schema_decode(&rootfs_schema, given, NULL, &rootfs, NULL, err)) < 0) return r;
+    trim_field(&rootfs.url);
+    trim_field(&rootfs.checksum);
+    trim_field(&rootfs.format);
+    lower_case(rootfs.format);
+    if (!rootfs.format && string_set(&rootfs.format, "raw") < 0) {
+        schema_done(&rootfs_schema, &rootfs);
+        return no_memory(err);
+    }
+    (void)json_object_del(doc, "rootfs");
+    *ret = rootfs;
+    return 0;
+}

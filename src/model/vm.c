@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a client may ask for when it creates a VM (contract 1.4 and 4.1), as far as it can be judged without the
+ * registry. */
+#include "model/vm.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define PORTS_MAX 64
+
+static const struct field config_fields[] = {
+    {"plugin", FIELD_STRING, .offset = offsetof(struct vm_config, plugin)},
+    {"runtime", FIELD_STRING, .offset = offsetof(struct vm_config, runtime), .max = 128},
+    {"resources", FIELD_OBJECT, .offset = offsetof(struct vm_config, resources), .sub = &resources_schema},
+    {"expose", FIELD_OBJECTS, .offset = offsetof(struct vm_config, expose), .max = PORTS_MAX, .sub = &port_map_schema},
+    {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
+    {"kernel_override", FIELD_STRING, .flags = FIELD_IGNORED},
+    {"api", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"manifest", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"devices", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"metadata", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"cloud_init", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"network", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"initramfs", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"rootfs", FIELD_OBJECT, .flags = FIELD_IGNORED},
+};
+const struct schema vm_config_schema = {"config", sizeof(struct vm_config), config_fields, ARRAY_LEN(config_fields)};
+
+#define AT(member) offsetof(struct vm_request, member)
+static const struct field request_fields[] = {
+    {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(name)},
+    {"plugin", FIELD_STRING, .offset = AT(plugin)},
+    {"runtime", FIELD_STRING, .offset = AT(runtime), .max = 128},
+    {"cpu_cores", FIELD_INT, .offset = AT(cpu_cores), .min = 1, .max = CPU_CORES_MAX},
+    {"memory_mb", FIELD_INT, .offset = AT(memory_mb), .min = MEMORY_MB_MIN, .max = MEMORY_MB_MAX},
+    {"config", FIELD_OBJECT, .offset = AT(config), .sub = &vm_config_schema},
+    {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
+    {"api_host", FIELD_STRING, .flags = FIELD_IGNORED},
+    {"api_port", FIELD_STRING, .flags = FIELD_IGNORED},
+};
+const struct schema vm_request_schema = {"request", sizeof(struct vm_request), request_fields,
+                                         ARRAY_LEN(request_fields)};
+
+void vm_request_done(struct vm_request *r)
+{
+    schema_done(&vm_request_schema, r);
+}
+
+static bool is_set(const char *s)
+{
+    return s && *s;
+}
+
+static int check_name(const char *field, const char *name, struct vl_error *err)
+{
+    const char *problem = name_problem(name);
+    char shown[QUOTED_SIZE];
+
+    return problem ? vl_fail(err, VL_INVALID, "%s %s %s", field, quoted(name, shown), problem) : 0;
+}
+
+/* *slot becomes a copy of what the configuration says, where that says something. */
+static int take_over(char **slot, const char *from_config, struct vl_error *err)
+{
+    if (is_set(from_config) && string_set(slot, from_config) < 0) return vl_fail_errno(err, ENOMEM, "decode request");
+    return 0;
+}
+
+static int resolve(struct vm_request *req, struct vl_error *err)
+{
+    const struct vm_config *config = &req->config;
+    char a[QUOTED_SIZE], b[QUOTED_SIZE];
+    int r;
+
+    if (is_set(req->plugin) && is_set(config->plugin) && strcasecmp(req->plugin, config->plugin) != 0)
+        return vl_fail(err, VL_INVALID, "plugin mismatch between request and config: plugin is %s, config.plugin is %s",
+                       quoted(req->plugin, a), quoted(config->plugin, b));
+    if ((r = take_over(&req->plugin, config->plugin, err)) < 0) return r;
+    if ((r = take_over(&req->runtime, config->runtime, err)) < 0) return r;
+    if (config->resources.cpu_cores > 0) req->cpu_cores = config->resources.cpu_cores;
+    if (config->resources.memory_mb > 0) req->memory_mb = config->resources.memory_mb;
+    if (!is_set(req->plugin)) return vl_fail(err, VL_INVALID, "plugin is required: name an installed plugin");
+    return check_name("plugin", req->plugin, err);
+}
+
+static bool same_place(const struct port_map *a, const struct port_map *b)
+{
+    return a->host_port != 0 && a->host_port == b->host_port && str_eq(a->protocol, b->protocol) &&
+           str_eq(a->host_ip, b->host_ip);
+}
+
+static int settle_ports(const struct objects *expose, struct vl_error *err)
+{
+    struct port_map *ports = expose->items;
+
+    for (size_t i = 0; i < expose->len; i++) {
+        char where[48];
+        int r;
+
+        (void)strf(where, sizeof(where), "config.expose[%zu].", i);
+        if ((r = port_map_settle(&ports[i], where, err)) < 0) return r;
+        for (size_t j = 0; j < i; j++)
+            if (same_place(&ports[i], &ports[j]))
+                return vl_fail(err, VL_INVALID,
+                               "%shost_port: %s:%lld/%s is published by config.expose[%zu] already, choose another",
+                               where, ports[i].host_ip, (long long)ports[i].host_port, ports[i].protocol, j);
+    }
+    return 0;
+}
+
+int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unknown, struct vl_error *err)
+{
+    auto_vm_request req = {0};
+    auto_strv notes = {0};
+    int r;
+
+    if ((r = schema_decode(&vm_request_schema, in, "", &req, &notes, err)) < 0) return r;
+    if ((r = check_name("name", req.name, err)) < 0) return r;
+    if ((r = resolve(&req, err)) < 0) return r;
+    if ((r = settle_ports(&req.config.expose, err)) < 0) return r;
+    for (size_t i = 0; unknown && i < notes.len; i++)
+        if (strv_add(unknown, notes.items[i]) < 0) return vl_fail_errno(err, ENOMEM, "decode request");
+    *ret = req;
+    req = (struct vm_request){0};
+    return 0;
+}
+
+static const char *const status_names[] = {
+    [VM_PENDING] = "pending", [VM_STARTING] = "starting", [VM_RUNNING] = "running", [VM_STOPPING] = "stopping",
+    [VM_STOPPED] = "stopped", [VM_CRASHED] = "crashed",   [VM_FAILED] = "failed",
+};
+
+const char *vm_status_name(enum vm_status s)
+{
+    return status_names[s];
+}
+
+int vm_status_parse(const char *s, enum vm_status *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(status_names); i++) {
+        if (!str_eq(s, status_names[i])) continue;
+        *ret = (enum vm_status)i;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+bool vm_status_ended(enum vm_status s)
+{
+    return s == VM_STOPPED || s == VM_CRASHED || s == VM_FAILED;
+}

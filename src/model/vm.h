@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* VMs as clients see and ask for them: create request, configuration, VM object (contract 1.4 and 4.1). */
+#pragma once
+#include "model/manifest.h"
+
+/* One published port: host_ip:host_port on the host leads to `port` in the guest. */
+struct port_map {
+    char *name;        /* optional label */
+    char *protocol;    /* "tcp" (default) or "udp" */
+    char *host_ip;     /* loopback address, default 127.0.0.1 */
+    int64_t host_port; /* 0 in a request: volantd picks a free one */
+    int64_t port;      /* in the guest */
+};
+extern const struct schema port_map_schema;
+
+struct vm_config {
+    char *plugin, *runtime;
+    struct resources resources; /* win over the request's top-level numbers */
+    struct objects expose;      /* struct port_map */
+};
+extern const struct schema vm_config_schema;
+
+/* Body of POST /api/v1/vms. */
+struct vm_request {
+    char *name, *plugin, *runtime;
+    int64_t cpu_cores, memory_mb; /* 0: the manifest's, over 1 and 256 */
+    struct vm_config config;
+};
+extern const struct schema vm_request_schema;
+void vm_request_done(struct vm_request *r);
+#define auto_vm_request auto_(vm_request_done) struct vm_request
+
+/*
+ * Decodes and validates what can be judged without the registry: name, plugin agreement (config.plugin and plugin must
+ * match), ranges, addresses, a port published twice. Resolved plugin and resources are in `plugin`, `runtime`,
+ * `cpu_cores`, `memory_mb` afterwards (config wins; numbers 0 where neither gave one); the ports are settled. A text
+ * about each key that is unknown or has no effect goes to `unknown` where it is not NULL.
+ */
+int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unknown, struct vl_error *err);
+
+enum vm_status {
+    VM_PENDING,  /* recorded, nothing begun */
+    VM_STARTING, /* from the first side effect until the agent answers */
+    VM_RUNNING,
+    VM_STOPPING,
+    VM_STOPPED, /* ended with 0, or on request */
+    VM_CRASHED, /* ended otherwise */
+    VM_FAILED,  /* could not be booted: `reason` says why and what to do */
+};
+const char *vm_status_name(enum vm_status s);
+int vm_status_parse(const char *s, enum vm_status *ret); /* -EINVAL */
+/* No VMM process belongs to a VM in this status. */
+bool vm_status_ended(enum vm_status s);
+
+/* A VM as the API shows it. Strings are borrowed by vm_view_encode. */
+struct vm_view {
+    int64_t id;
+    char *name, *status, *runtime, *plugin, *reason, *ip_address, *mac_address, *kernel_cmdline, *serial_socket;
+    bool ready;
+    int64_t pid, cpu_cores, memory_mb, exit_code;
+    bool has_exit_code; /* exit_code is omitted otherwise, and 0 is not empty */
+    int64_t created_ms, updated_ms;
+    const struct objects *ports; /* struct port_map; NULL: none */
+};
+json_t *vm_view_encode(const struct vm_view *v); /* NULL when out of memory */
+/* For volar: the struct owns its strings and ports (never NULL then). */
+int vm_view_decode(const json_t *in, struct vm_view *ret, struct vl_error *err);
+void vm_view_done(struct vm_view *v); /* only after vm_view_decode */
+
+/*
+ * "[IP:]HOST:GUEST[/proto]" or "GUEST[/proto]", as -p takes it; VL_INVALID says what is wrong and shows the form. *ret
+ * is settled and the caller's (port_map_done).
+ */
+int port_map_parse(const char *s, struct port_map *ret, struct vl_error *err);
+/*
+ * Fills in what was left out (tcp, 127.0.0.1) and refuses a host_ip that is no IPv4 loopback address; `where` goes
+ * right before "host_ip" in the message ("config.expose[1].", or "").
+ */
+int port_map_settle(struct port_map *p, const char *where, struct vl_error *err);
+void port_map_done(struct port_map *p);
