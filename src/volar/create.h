@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the options of `vms create` to the request's body. */
+#pragma once
+#include "base/error.h"
+#include "base/str.h"
+
+struct create_options {
+    const char *plugin, *runtime;
+    uint64_t cpu, memory; /* 0: not given */
+    struct strv publish;
+};
+/* The JSON text is the caller's. VL_INVALID names --publish. */
+int create_body(const char *name, const struct create_options *o, char **ret, struct vl_error *err);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* volar doctor: what volantd found, or, where it does not run, what it would find; each with its remedy. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "volar/api.h"
+#include "volar/output.h"
+#include "volar/volar.h"
+
+#define CALL_S   10
+#define DISK_LOW (1024ULL * 1024 * 1024)
+
+enum finding { FINE, WARN, FAIL };
+
+struct report {
+    struct volar *volar;
+    json_t *checks; /* for -o json */
+    int failed;
+};
+
+static void report(struct report *rep, enum finding f, const char *what, const char *fmt, ...) printf_(4, 5);
+static void report(struct report *rep, enum finding f, const char *what, const char *fmt, ...)
+{
+    static const char *const words[] = {"ok  ", "warn", "FAIL"};
+    static const char *const names[] = {"ok", "warn", "fail"};
+    auto_strbuf safe = {0};
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    strbuf_add_printable(&safe, text, strlen(text));
+    if (f == FAIL) rep->failed++;
+    (void)json_array_append_new(rep->checks,
+                                json_pack("{s:s, s:s, s:s}", "check", what, "result", names[f], "detail", text));
+    if (!volar_json(rep->volar)) printf("%s  %-12s  %s\n", words[f], what, safe.data ? safe.data : "");
+}
+
+static const char *text(const json_t *j, const char *object, const char *key)
+{
+    const json_t *from = object ? json_object_get(j, object) : j;
+    const char *s = json_string_value(json_object_get(from, key));
+
+    return s ? s : "";
+}
+
+/* --- what volantd says
+ * ------------------------------------------------------------------------------------------------- */
+
+static void check_kernel(struct report *rep, const json_t *info)
+{
+    const json_t *kernel = json_object_get(info, "kernel");
+
+    if (json_array_size(json_object_get(kernel, "patches")) == 0 && str_eq(text(info, NULL, "accel"), "tcg"))
+        report(rep, WARN, "kernel", "%s has no boot patches: VMs boot more slowly; build ours with `make kernel`",
+               text(info, "kernel", "path"));
+    else
+        report(rep, FINE, "kernel", "%s at %s", text(info, "kernel", "version"), text(info, "kernel", "path"));
+}
+
+static void check_disk(struct report *rep, const char *state_dir)
+{
+    uint64_t free_bytes;
+    char size[24];
+    int r = disk_free(state_dir, &free_bytes);
+
+    if (r < 0) {
+        report(rep, WARN, "disk", "%s: %s", state_dir, vl_strerror(r));
+        return;
+    }
+    size_text(free_bytes, size);
+    if (free_bytes < DISK_LOW)
+        report(rep, WARN, "disk", "only %s are free at %s: make room before volantd has to refuse", size, state_dir);
+    else
+        report(rep, FINE, "disk", "%s free at %s", size, state_dir);
+}
+
+static void check_running(struct report *rep, const json_t *info)
+{
+    long long strangers = (long long)json_integer_value(json_object_get(info, "strangers"));
+    long long failed = (long long)json_integer_value(json_object_get(json_object_get(info, "vms_by_status"), "failed"));
+
+    report(rep, FINE, "volantd", "%s answers at %s", text(info, NULL, "version"), text(info, NULL, "socket"));
+    report(rep, str_eq(text(info, NULL, "accel"), "kvm") ? FINE : WARN, "acceleration", "%s: %s",
+           text(info, NULL, "accel"), text(info, NULL, "accel_reason"));
+    report(rep, FINE, "vmm", "%s %s at %s", text(info, "vmm", "name"), text(info, "vmm", "version"),
+           text(info, "vmm", "path"));
+    check_kernel(rep, info);
+    check_disk(rep, text(info, NULL, "state_dir"));
+    if (strangers)
+        report(rep, WARN, "strangers",
+               "%lld VMMs run in our folders that the registry does not know: see volantd's log", strangers);
+    if (failed)
+        report(rep, WARN, "vms", "%lld VMs could not be booted: `volar vms list`, then `volar vms get NAME`", failed);
+}
+
+/* --- what is there without it
+ * -------------------------------------------------------------------------------------------- */
+
+static bool in_path(const char *program, char *found, size_t size)
+{
+    const char *path = secure_getenv("PATH");
+
+    for (const char *p = path ? path : "/usr/bin:/bin"; *p;) {
+        size_t n = strcspn(p, ":");
+
+        if (strf(found, size, "%.*s/%s", (int)n, p, program) > 0 && access(found, X_OK) == 0) return true;
+        p += n + (p[n] == ':');
+    }
+    return false;
+}
+
+static void check_installed(struct report *rep, const char *what, const char *name)
+{
+    struct vl_error err = {0};
+    char path[512];
+
+    if (find_installed(name, NULL, path, sizeof(path), &err) < 0)
+        report(rep, FAIL, what, "%s", err.msg);
+    else
+        report(rep, FINE, what, "%s", path);
+}
+
+static void check_absent(struct report *rep, const struct vl_error *why)
+{
+    struct paths paths;
+    char path[512];
+
+    report(rep, FAIL, "volantd", "%s", why->msg);
+    if (in_path("qemu-system-x86_64", path, sizeof(path)))
+        report(rep, FINE, "vmm", "%s", path);
+    else
+        report(rep, FAIL, "vmm", "no qemu-system-x86_64 in PATH: apt-get install qemu-system-x86");
+    check_installed(rep, "kernel", "vmlinux-generic");
+    check_installed(rep, "shim", "volant-shim");
+    if (paths_find(&paths, NULL) == 0 && access(paths.state_dir, F_OK) == 0) check_disk(rep, paths.state_dir);
+}
+
+int doctor(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    struct vl_error err = {0};
+    json_auto_t *info = NULL, *checks = json_array();
+    struct report rep = {.volar = v, .checks = checks};
+    size_t n;
+    int r = volar_begin(v, argc, argv, NULL, 0, 0, &n);
+
+    if (r >= 0) return r;
+    if (api_json(v, "GET", "/api/v1/system/info", NULL, CALL_S, &info, &err) < 0)
+        check_absent(&rep, &err);
+    else
+        check_running(&rep, info);
+    if (volar_json(v) && print_json(checks) < 0) return EXIT_FAILED;
+    return rep.failed ? EXIT_FAILED : EXIT_DONE;
+}

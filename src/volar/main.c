@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* volar: the command line of Volant. A table of commands; everything else is in the file of its noun. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "volar/api.h"
+#include "volar/volar.h"
+
+static const char about[] = "volar - boot microVMs, not containers; run services, not orchestration\n\n"
+                            "Getting started:\n"
+                            "  fledge build                                     # fledge.toml -> nginx.manifest.json\n"
+                            "  volar plugins install --manifest nginx.manifest.json\n"
+                            "  volar vms create web --plugin nginx --publish 8080:80 --wait ready";
+
+static int version(void *ctx, int argc, char *const *argv);
+
+static const struct command commands[] = {
+    {"vms create", "NAME", "Create a VM from an installed plugin and boot it",
+     "Examples:\n"
+     "  volar vms create web --plugin nginx\n"
+     "  volar vms create web --plugin nginx --cpu 2 --memory 512 --publish 8080:80 --wait ready\n"
+     "  volar vms create web --plugin nginx -p 80      # volantd picks the host port\n",
+     vms_create_opts, vms_create},
+    {"vms list", "", "List all VMs", "Examples:\n  volar vms list\n  volar vms list -o json\n", no_opts, vms_list},
+    {"vms get", "NAME", "Show one VM, with the reason of its state", "Examples:\n  volar vms get web\n", no_opts,
+     vms_get},
+    {"vms start", "NAME...", "Start VMs that have ended", "Examples:\n  volar vms start web --wait ready\n",
+     vms_wait_opts, vms_start},
+    {"vms stop", "NAME...", "Stop VMs: SIGTERM to the workload, its time, then the machine",
+     "Examples:\n  volar vms stop web\n", no_opts, vms_stop},
+    {"vms restart", "NAME...", "Stop and start VMs", "Examples:\n  volar vms restart web\n", vms_wait_opts,
+     vms_restart},
+    {"vms delete", "NAME...", "End VMs and forget them, with their addresses and ports",
+     "Examples:\n  volar vms delete web\n  volar vms delete web db\n", no_opts, vms_delete},
+    {"vms logs", "NAME", "Print what the workload wrote",
+     "Lines of stdout go to stdout, those of stderr to stderr.\n\nExamples:\n  volar vms logs web --tail 20\n"
+     "  volar vms logs web --follow\n",
+     vms_logs_opts, vms_logs},
+    {"vms console", "NAME", "Attach to the serial console of a VM on this host",
+     "Ctrl-] detaches. Without a terminal the console is copied to stdout until a moment passes without output.\n\n"
+     "Examples:\n  volar vms console web\n",
+     vms_console_opts, vms_console},
+    {"plugins install", "[MANIFEST]", "Install a plugin from its manifest, sending the artifact if volantd lacks it",
+     "Examples:\n  volar plugins install --manifest nginx.manifest.json\n", plugins_install_opts, plugins_install},
+    {"plugins list", "", "List installed plugins", NULL, no_opts, plugins_list},
+    {"plugins show", "NAME", "Print a plugin's manifest as JSON", NULL, no_opts, plugins_show},
+    {"plugins enable", "NAME", "Allow new VMs of a plugin", NULL, no_opts, plugins_enable},
+    {"plugins disable", "NAME", "Allow no new VMs of a plugin", NULL, no_opts, plugins_disable},
+    {"plugins remove", "NAME", "Remove a plugin that no VM was made from", NULL, no_opts, plugins_remove},
+    {"system info", "", "Show what volantd found on this host and what it uses", NULL, no_opts, system_info},
+    {"doctor", "", "Check this host, with a remedy for what is wrong", "Exit code 1 if a check fails.\n", no_opts,
+     doctor},
+    {"version", "", "Print the version", NULL, no_opts, version},
+    {0},
+};
+
+static const char epilogue[] =
+    "\nvolantd is found by --api, VOLANT_API_BASE, your own socket, then /run/volant/volantd.sock.\n"
+    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 misuse of the command line.\n";
+
+static int version(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    size_t n;
+    int r = volar_begin(v, argc, argv, NULL, 0, 0, &n);
+
+    if (r >= 0) return r;
+    if (volar_json(v))
+        printf("{\"version\": \"%s\"}\n", VOLANT_VERSION);
+    else
+        printf("volar %s\n", VOLANT_VERSION);
+    return EXIT_DONE;
+}
+
+static bool is_help(const char *arg)
+{
+    return str_eq(arg, "--help") || str_eq(arg, "-h") || str_eq(arg, "help");
+}
+
+static int unknown_command(int argc, char *const *argv)
+{
+    const char *near = command_near(commands, argc, argv);
+
+    (void)fprintf(stderr, "volar: unknown command '%s%s%s'", argv[0], argc > 1 && argv[1][0] != '-' ? " " : "",
+                  argc > 1 && argv[1][0] != '-' ? argv[1] : "");
+    (void)fprintf(stderr, near ? "; did you mean '%s'?\n" : ": see `volar --help`\n", near);
+    return EXIT_MISUSE;
+}
+
+static int no_command(int argc, char *const *argv, int words)
+{
+    bool group = words == 1 && (argc == 1 || is_help(argv[1]));
+
+    if (argc == 0 || is_help(argv[0])) {
+        command_overview(stdout, "volar", about, commands, volar_global_opts, NULL);
+        (void)fputs(epilogue, stdout);
+        return EXIT_DONE;
+    }
+    if (!group) return unknown_command(argc, argv);
+    command_overview(stdout, "volar", NULL, commands, volar_global_opts, argv[0]);
+    return EXIT_DONE;
+}
+
+/* Global options may stand before the command: moved behind it, where the command's own parser finds them. */
+static int rotate_globals(int argc, char **argv)
+{
+    int n = 0;
+
+    while (n < argc && argv[n][0] == '-' && !is_help(argv[n])) {
+        bool takes_value = !strchr(argv[n], '=') && (strlen(argv[n]) == 2 || str_starts(argv[n], "--"));
+
+        n += takes_value && n + 1 < argc ? 2 : 1;
+    }
+    for (int i = 0; i < n; i++) {
+        char *first = argv[0];
+
+        memmove(argv, argv + 1, (size_t)(argc - 1) * sizeof(*argv));
+        argv[argc - 1] = first;
+    }
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    struct volar *v = &volar_globals;
+    int words = 0, code;
+
+    (void)rotate_globals(argc - 1, argv + 1);
+    if (argc > 1 && str_eq(argv[1], "--version")) argv[1] = (char *)"version";
+    if (argc > 2 && str_eq(argv[1], "help")) { /* volar help vms create */
+        memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof(*argv));
+        argv[argc - 1] = (char *)"--help";
+    }
+    if (!(v->command = command_find(commands, argc - 1, argv + 1, &words)))
+        return no_command(argc - 1, argv + 1, words);
+    code = v->command->run(v, argc - 1 - words, argv + 1 + words);
+    api_close(v);
+    if (fflush(stdout) != 0 && code == EXIT_DONE) code = EXIT_FAILED;
+    return code;
+}

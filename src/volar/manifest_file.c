@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volar/manifest_file.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "base/str.h"
+#include "model/manifest.h"
+
+void manifest_file_done(struct manifest_file *m)
+{
+    json_decref(m->json);
+    if (m->fd >= 0 && m->json) (void)close(m->fd);
+    *m = (struct manifest_file){0};
+}
+
+static int read_json(const char *path, json_t **ret, struct vl_error *err)
+{
+    auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    auto_free char *text = NULL;
+    size_t len;
+    int r;
+
+    if (fd < 0) return vl_fail(err, VL_INVALID, "manifest %s: %s", path, vl_strerror(errno));
+    if ((r = read_all(fd, MANIFEST_MAX, &text, &len)) < 0)
+        return vl_fail(err, VL_INVALID, "manifest %s: %s", path, vl_strerror(r));
+    return json_parse(text, len, path, ret, err);
+}
+
+/* A relative url is relative to the manifest's folder. */
+static int settle_artifact(const char *path, struct manifest_file *m, struct vl_error *err)
+{
+    json_t *medium = json_object_get(m->json, "initramfs");
+    const char *url = json_string_value(json_object_get(medium, "url"));
+    const char *slash = strrchr(path, '/');
+    auto_free char *full = NULL;
+
+    if (!url || !*url) return 0; /* manifest_decode says it better */
+    if (strstr(url, "://") && !str_starts(url, "file://"))
+        return vl_fail(err, VL_INVALID, "%s: initramfs.url is '%s': only files can be installed in this version", path,
+                       url);
+    if (str_starts(url, "file://")) url += strlen("file://");
+    if (*url == '/')
+        full = strdup(url);
+    else
+        full = strf_new("%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, url);
+    if (!full || strf(m->artifact, sizeof(m->artifact), "%s", full) < 0)
+        return vl_fail(err, VL_INVALID, "%s: initramfs.url is too long", path);
+    if (*m->artifact != '/') {
+        char *real = realpath(m->artifact, NULL);
+
+        if (!real) return vl_fail(err, VL_INVALID, "%s: initramfs.url '%s': %s", path, url, vl_strerror(errno));
+        if (strf(m->artifact, sizeof(m->artifact), "%s", real) < 0) m->artifact[0] = '\0';
+        free(real);
+    }
+    if (json_object_set_new(medium, "url", json_string(m->artifact)) < 0) return vl_fail_errno(err, ENOMEM, "%s", path);
+    return 0;
+}
+
+static int digest(int fd, char hex[static 65])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    unsigned char sum[EVP_MAX_MD_SIZE], buf[65536];
+    ssize_t n = -1;
+    unsigned len;
+    int r = -EIO;
+
+    if (ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1) {
+        while ((n = read(fd, buf, sizeof(buf))) > 0)
+            if (EVP_DigestUpdate(ctx, buf, (size_t)n) != 1) break;
+        if (n == 0 && EVP_DigestFinal_ex(ctx, sum, &len) == 1) {
+            hex_encode(sum, 32, hex);
+            r = 0;
+        }
+    }
+    EVP_MD_CTX_free(ctx);
+    return r < 0 ? r : lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
+}
+
+static int open_artifact(const char *path, struct manifest_file *m, struct vl_error *err)
+{
+    struct stat st;
+    int r;
+
+    m->fd = open(m->artifact, O_RDONLY | O_CLOEXEC);
+    if (m->fd < 0 || fstat(m->fd, &st) < 0)
+        return vl_fail(err, VL_INVALID, "%s: initramfs.url: %s: %s: build it again with `fledge build`", path,
+                       m->artifact, vl_strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return vl_fail(err, VL_INVALID, "%s: initramfs.url: %s is no regular file", path, m->artifact);
+    m->size = (uint64_t)st.st_size;
+    if ((r = digest(m->fd, m->hex)) < 0) return vl_fail_errno(err, r, "read %s", m->artifact);
+    return 0;
+}
+
+static int settle_checksum(const char *path, struct manifest_file *m, struct vl_error *err)
+{
+    json_t *medium = json_object_get(m->json, "initramfs");
+    const char *said = json_string_value(json_object_get(medium, "checksum"));
+    char full[80];
+
+    (void)strf(full, sizeof(full), "sha256:%s", m->hex);
+    if (!said || !*said)
+        return json_object_set_new(medium, "checksum", json_string(full)) < 0 ? vl_fail_errno(err, ENOMEM, "%s", path)
+                                                                              : 0;
+    if (strcasecmp(str_starts(said, "sha256:") ? said + 7 : said, m->hex) != 0)
+        return vl_fail(err, VL_INVALID,
+                       "%s: initramfs.checksum is %s, but %s has %s: build it again with `fledge build`", path, said,
+                       m->artifact, full);
+    return 0;
+}
+
+int manifest_file_read(const char *path, struct manifest_file *ret, struct vl_error *err)
+{
+    auto_manifest_file m = {.fd = -1};
+    auto_manifest decoded = {0};
+    int r;
+
+    if ((r = read_json(path, &m.json, err)) < 0 || (r = settle_artifact(path, &m, err)) < 0) return r;
+    if (*m.artifact && ((r = open_artifact(path, &m, err)) < 0 || (r = settle_checksum(path, &m, err)) < 0)) return r;
+    if ((r = manifest_decode(m.json, path, &decoded, NULL, NULL, err)) < 0) return r;
+    (void)strf(m.name, sizeof(m.name), "%s", decoded.name);
+    (void)strf(m.version, sizeof(m.version), "%s", decoded.version);
+    *ret = m;
+    m = (struct manifest_file){.fd = -1};
+    return 0;
+}

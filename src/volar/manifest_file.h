@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A manifest on disk, made ready to be sent: its artifact found, checked and named by digest. */
+#pragma once
+#include <jansson.h>
+
+#include "base/error.h"
+
+struct manifest_file {
+    json_t *json;       /* url absolute, checksum present */
+    char artifact[512]; /* path */
+    int fd;             /* of the artifact, at its start */
+    uint64_t size;
+    char hex[65]; /* of its SHA-256 */
+    char name[64], version[64];
+};
+/* VL_INVALID names file and field: not JSON, a bad manifest, no artifact, another checksum. */
+int manifest_file_read(const char *path, struct manifest_file *ret, struct vl_error *err);
+void manifest_file_done(struct manifest_file *m);
+#define auto_manifest_file auto_(manifest_file_done) struct manifest_file

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands about plugins. */
+#include <stdio.h>
+
+#include "model/schema.h"
+#include "volar/api.h"
+#include "volar/manifest_file.h"
+#include "volar/output.h"
+#include "volar/volar.h"
+
+#define CALL_S    30
+#define INSTALL_S 300 /* a large archive is verified and unpacked */
+
+static const char *manifest_path;
+
+const struct opt plugins_install_opts[] = {
+    {"manifest", 'm', OPT_STRING, "FILE", "the manifest that `fledge build` wrote", 0, 0, &manifest_path},
+    VOLAR_GLOBAL,
+    {0},
+};
+
+/* --- install ---------------------------------------------------------------------------------------------------------
+ */
+
+static int send_blob(struct volar *v, const struct manifest_file *m, struct vl_error *err)
+{
+    char path[128], label[96];
+    int r;
+
+    (void)strf(path, sizeof(path), "/api/v1/blobs/sha256:%s", m->hex);
+    if ((r = api_exists(v, path, err)) != 0) return r < 0 ? r : 0;
+    (void)strf(label, sizeof(label), "sending %s", m->name);
+    return api_upload(v, path, m->fd, m->size, label, err);
+}
+
+static int install(struct volar *v, const char *path, struct vl_error *err)
+{
+    auto_manifest_file m = {.fd = -1};
+    auto_free char *body = NULL;
+    int r;
+
+    if ((r = manifest_file_read(path, &m, err)) < 0 || (r = send_blob(v, &m, err)) < 0) return r;
+    if (!(body = json_text(m.json))) return vl_fail_errno(err, ENOMEM, "manifest");
+    if ((r = api_call(v, "POST", "/api/v1/plugins", body, INSTALL_S, NULL, err)) < 0) return r;
+    printf("Plugin %s %s installed\n", m.name, m.version);
+    return 0;
+}
+
+int plugins_install(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    struct vl_error err = {0};
+    const char *operand = NULL;
+    size_t n;
+    int r = volar_begin(v, argc, argv, &operand, 0, 1, &n);
+
+    if (r >= 0) return r;
+    if (!n == !manifest_path) {
+        (void)vl_fail(&err, VL_INVALID, "name one manifest: volar plugins install --manifest FILE");
+        return volar_misuse(v, &err);
+    }
+    return install(v, n ? operand : manifest_path, &err) < 0 ? volar_fail(&err) : EXIT_DONE;
+}
+
+/* --- list and show ---------------------------------------------------------------------------------------------------
+ */
+
+static int plugin_json(struct volar *v, const char *name, json_t **ret, struct vl_error *err)
+{
+    char path[128];
+
+    (void)strf(path, sizeof(path), "/api/v1/plugins/%s", name);
+    return api_json(v, "GET", path, NULL, CALL_S, ret, err);
+}
+
+static int list_rows(struct volar *v, const json_t *names, json_t *all, struct table *t, struct vl_error *err)
+{
+    const json_t *name;
+    size_t i;
+
+    json_array_foreach(names, i, name)
+    {
+        json_t *m = NULL;
+        int r;
+
+        if ((r = plugin_json(v, json_string_value(name), &m, err)) < 0) return r;
+        (void)json_array_append_new(all, m);
+        table_add(t, json_string_value(json_object_get(m, "name")));
+        table_add(t, json_string_value(json_object_get(m, "version")));
+        table_add(t, json_is_true(json_object_get(m, "enabled")) ? "yes" : "no");
+        table_add(t, json_string_value(json_object_get(m, "runtime")));
+    }
+    return 0;
+}
+
+int plugins_list(void *ctx, int argc, char *const *argv)
+{
+    static const char *const header[] = {"NAME", "VERSION", "ENABLED", "RUNTIME"};
+    struct volar *v = ctx;
+    struct vl_error err = {0};
+    json_auto_t *j = NULL, *all = json_array();
+    auto_table t = {0};
+    const json_t *names;
+    size_t n;
+    int r = volar_begin(v, argc, argv, NULL, 0, 0, &n);
+
+    if (r >= 0) return r;
+    if (api_json(v, "GET", "/api/v1/plugins", NULL, CALL_S, &j, &err) < 0) return volar_fail(&err);
+    names = json_object_get(j, "plugins");
+    table_begin(&t, header, ARRAY_LEN(header));
+    if (list_rows(v, names, all, &t, &err) < 0) return volar_fail(&err);
+    if (volar_json(v)) return print_json(all) < 0 ? EXIT_FAILED : EXIT_DONE;
+    if (json_array_size(names) == 0) return puts("No plugins installed") < 0 ? EXIT_FAILED : EXIT_DONE;
+    return table_print(&t, stdout) < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int one_name(struct volar *v, int argc, char *const *argv, const char **ret)
+{
+    size_t n;
+    int r = volar_begin(v, argc, argv, ret, 1, 1, &n);
+
+    return r >= 0 ? r : (r = volar_check_name(v, "plugin", *ret)) != EXIT_DONE ? r : -1;
+}
+
+int plugins_show(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    struct vl_error err = {0};
+    json_auto_t *j = NULL;
+    const char *name;
+    int r = one_name(v, argc, argv, &name);
+
+    if (r >= 0) return r;
+    if (plugin_json(v, name, &j, &err) < 0) return volar_fail(&err);
+    return print_json(j) < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* --- enable, disable, remove
+ * ------------------------------------------------------------------------------------------ */
+
+static int change(struct volar *v, int argc, char *const *argv, const char *method, const char *suffix,
+                  const char *body, const char *said)
+{
+    struct vl_error err = {0};
+    const char *name;
+    char path[128];
+    int r = one_name(v, argc, argv, &name);
+
+    if (r >= 0) return r;
+    (void)strf(path, sizeof(path), "/api/v1/plugins/%s%s", name, suffix);
+    if (api_call(v, method, path, body, CALL_S, NULL, &err) < 0) return volar_fail(&err);
+    printf("Plugin %s %s\n", name, said);
+    return EXIT_DONE;
+}
+
+int plugins_enable(void *ctx, int argc, char *const *argv)
+{
+    return change(ctx, argc, argv, "POST", "/enabled", "{\"enabled\": true}", "enabled");
+}
+
+int plugins_disable(void *ctx, int argc, char *const *argv)
+{
+    return change(ctx, argc, argv, "POST", "/enabled", "{\"enabled\": false}", "disabled");
+}
+
+int plugins_remove(void *ctx, int argc, char *const *argv)
+{
+    return change(ctx, argc, argv, "DELETE", "", NULL, "removed");
+}

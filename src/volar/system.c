@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* volar system info */
+#include <stdio.h>
+
+#include "volar/api.h"
+#include "volar/output.h"
+#include "volar/volar.h"
+
+#define CALL_S 10
+
+static const char *text(const json_t *j, const char *object, const char *key)
+{
+    const json_t *from = object ? json_object_get(j, object) : j;
+    const char *s = json_string_value(json_object_get(from, key));
+
+    return s ? s : "";
+}
+
+static void print_size(const char *label, const json_t *bytes)
+{
+    char size[24];
+
+    size_text((uint64_t)json_integer_value(bytes), size);
+    print_field(label, size);
+}
+
+static void print_patches(const json_t *kernel)
+{
+    const json_t *patches = json_object_get(kernel, "patches"), *p;
+    size_t i;
+
+    printf("Kernel patches:");
+    json_array_foreach(patches, i, p) printf(" %s", json_string_value(p));
+    puts(json_array_size(patches) ? "" : " none");
+}
+
+static void print_statuses(const json_t *by_status)
+{
+    const char *status;
+    json_t *n;
+
+    json_object_foreach((json_t *)by_status, status, n) if (json_integer_value(n))
+        printf("  %s: %lld\n", status, (long long)json_integer_value(n));
+}
+
+static void print_info(const json_t *j)
+{
+    const json_t *memory = json_object_get(j, "memory");
+
+    print_field("volantd", text(j, NULL, "version"));
+    printf("PID: %lld, up %lld s\n", (long long)json_integer_value(json_object_get(j, "pid")),
+           (long long)json_integer_value(json_object_get(j, "uptime_seconds")));
+    print_field("Socket", text(j, NULL, "socket"));
+    if (*text(j, NULL, "api_listen_addr")) print_field("TCP", text(j, NULL, "api_listen_addr"));
+    print_field("State", text(j, NULL, "state_dir"));
+    printf("Acceleration: %s (%s)\n", text(j, NULL, "accel"), text(j, NULL, "accel_reason"));
+    printf("VMM: %s %s at %s\n", text(j, "vmm", "name"), text(j, "vmm", "version"), text(j, "vmm", "path"));
+    printf("Kernel: %s at %s\n", text(j, "kernel", "version"), text(j, "kernel", "path"));
+    print_patches(json_object_get(j, "kernel"));
+    print_size("Host memory", json_object_get(memory, "host_total_bytes"));
+    print_size("Host memory available", json_object_get(memory, "host_available_bytes"));
+    printf("VMs: %lld\n", (long long)json_integer_value(json_object_get(j, "vm_count")));
+    print_statuses(json_object_get(j, "vms_by_status"));
+    printf("Plugins: %lld\n", (long long)json_integer_value(json_object_get(j, "plugin_count")));
+}
+
+int system_info(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    struct vl_error err = {0};
+    json_auto_t *j = NULL;
+    size_t n;
+    int r = volar_begin(v, argc, argv, NULL, 0, 0, &n);
+
+    if (r >= 0) return r;
+    if (api_json(v, "GET", "/api/v1/system/info", NULL, CALL_S, &j, &err) < 0) return volar_fail(&err);
+    if (volar_json(v)) return print_json(j) < 0 ? EXIT_FAILED : EXIT_DONE;
+    print_info(j);
+    return EXIT_DONE;
+}

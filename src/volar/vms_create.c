@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* volar vms create */
+#include <stdio.h>
+
+#include "volar/api.h"
+#include "volar/create.h"
+#include "volar/output.h"
+#include "volar/vms.h"
+
+static struct create_options create_options;
+
+const struct opt vms_create_opts[] = {
+    {"plugin", 'P', OPT_STRING, "PLUGIN", "the installed plugin to boot (required)", 0, 0, &create_options.plugin},
+    {"cpu", 'c', OPT_U64, "N", "vCPUs (default: the manifest's, else 1)", 1, CPU_CORES_MAX, &create_options.cpu},
+    {"memory", 'm', OPT_U64, "MB", "memory (default: the manifest's, else 256)", MEMORY_MB_MIN, MEMORY_MB_MAX,
+     &create_options.memory},
+    {"publish", 'p', OPT_LIST, "PORTS",
+     "publish a guest port: [IP:]HOST:GUEST[/proto], or GUEST[/proto] and volantd picks "
+     "the host port; may be given again",
+     0, 0, &create_options.publish},
+    {"runtime", 0, OPT_STRING, "NAME", "the runtime the plugin must have", 0, 0, &create_options.runtime},
+    WAIT_OPTS,
+    VOLAR_GLOBAL,
+    {0},
+};
+
+static int add_ports(json_t *expose, const struct strv *publish, struct vl_error *err)
+{
+    for (size_t i = 0; i < publish->len; i++) {
+        auto_(port_map_done) struct port_map p = {0};
+        int r;
+
+        if ((r = port_map_parse(publish->items[i], &p, err)) < 0) return vl_wrap(err, "--publish");
+        if (json_array_append_new(expose, schema_encode(&port_map_schema, &p)) < 0)
+            return vl_fail_errno(err, ENOMEM, "--publish");
+    }
+    return 0;
+}
+
+int create_body(const char *name, const struct create_options *o, char **ret, struct vl_error *err)
+{
+    json_auto_t *body = json_pack("{s:s, s:s}", "name", name, "plugin", o->plugin);
+    json_t *config = json_object(), *expose = json_array();
+    int r;
+
+    if (!body || json_object_set_new(body, "config", config) < 0 || json_object_set_new(config, "expose", expose) < 0)
+        return vl_fail_errno(err, ENOMEM, "request");
+    if ((o->cpu && json_object_set_new(body, "cpu_cores", json_integer((json_int_t)o->cpu)) < 0) ||
+        (o->memory && json_object_set_new(body, "memory_mb", json_integer((json_int_t)o->memory)) < 0) ||
+        (o->runtime && json_object_set_new(body, "runtime", json_string(o->runtime)) < 0))
+        return vl_fail_errno(err, ENOMEM, "request");
+    if ((r = add_ports(expose, &o->publish, err)) < 0) return r;
+    if (!(*ret = json_text(body))) return vl_fail_errno(err, ENOMEM, "request");
+    return 0;
+}
+
+static void print_created(const struct vm_view *vm)
+{
+    const struct port_map *p = vm->ports->items;
+
+    printf("VM %s created with IP %s\n", vm->name, vm->ip_address);
+    for (size_t i = 0; i < vm->ports->len; i++)
+        printf("%s%s:%lld -> %lld/%s\n", str_eq(p[i].protocol, "tcp") ? "http://" : "", p[i].host_ip,
+               (long long)p[i].host_port, (long long)p[i].port, p[i].protocol);
+    if (vm->has_exit_code)
+        printf("Its workload has ended with exit code %lld: see `volar vms logs %s`\n", (long long)vm->exit_code,
+               vm->name);
+}
+
+static int create(struct volar *v, const char *name)
+{
+    auto_(vm_view_done) struct vm_view vm = {0};
+    auto_free char *body = NULL;
+    struct vl_error err = {0};
+
+    if (create_body(name, &create_options, &body, &err) < 0) return volar_misuse(v, &err);
+    if (vm_post_and_wait(v, "/api/v1/vms", body, &vm, &err) < 0) return volar_fail(&err);
+    if (volar_json(v)) {
+        json_auto_t *j = vm_view_encode(&vm);
+
+        return j && print_json(j) == 0 ? EXIT_DONE : EXIT_FAILED;
+    }
+    print_created(&vm);
+    return EXIT_DONE;
+}
+
+int vms_create(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    struct vl_error err = {0};
+    const char *name;
+    size_t n;
+    int r = volar_begin(v, argc, argv, &name, 1, 1, &n);
+
+    if (r < 0 && (r = vms_check_wait(v)) == EXIT_DONE && (r = volar_check_name(v, "VM", name)) == EXIT_DONE) {
+        if (!create_options.plugin) {
+            (void)vl_fail(&err, VL_INVALID, "--plugin is missing: name an installed one (`volar plugins list`)");
+            r = volar_misuse(v, &err);
+        } else if ((r = volar_check_name(v, "plugin", create_options.plugin)) == EXIT_DONE) {
+            r = create(v, name);
+        }
+    }
+    strv_done(&create_options.publish);
+    return r;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* volar vms logs: the JSON lines of the API, printed as the workload wrote them. */
+#include <stdio.h>
+
+#include "model/guest.h"
+#include "volar/api.h"
+#include "volar/vms.h"
+
+#define LINE_JSON_MAX (LOG_LINE_MAX * 8UL)
+
+static bool follow;
+static const char *tail_text; /* not OPT_U64: 0 lines is a wish of its own */
+
+const struct opt vms_logs_opts[] = {
+    {"follow", 'f', OPT_FLAG, NULL, "go on with new lines until the VM ends", 0, 0, &follow},
+    {"tail", 'n', OPT_STRING, "N", "only the last N lines", 0, 0, &tail_text},
+    VOLAR_GLOBAL,
+    {0},
+};
+
+struct printer {
+    struct strbuf pending; /* the part of a line that has come */
+    bool json;
+};
+
+static int print_line(const struct printer *p, const char *text, size_t n)
+{
+    json_auto_t *j = NULL;
+    FILE *out = stdout;
+    const char *line;
+
+    if (p->json) return fwrite(text, 1, n, stdout) == n && putchar('\n') == '\n' ? 0 : -EPIPE;
+    if (json_parse(text, n, "log line", &j, NULL) < 0 || !(line = json_string_value(json_object_get(j, "line"))))
+        return 0;
+    if (str_eq(json_string_value(json_object_get(j, "stream")), "stderr")) out = stderr;
+    return fprintf(out, "%s\n", line) < 0 ? -EPIPE : 0;
+}
+
+static int take_lines(void *arg, const char *data, size_t n)
+{
+    struct printer *p = arg;
+    size_t start = 0;
+    int r = 0;
+
+    strbuf_add(&p->pending, data, n);
+    if (p->pending.failed) return -ENOMEM;
+    for (size_t i = 0; i < p->pending.len && r == 0; i++) {
+        if (p->pending.data[i] != '\n') continue;
+        r = print_line(p, p->pending.data + start, i - start);
+        start = i + 1;
+    }
+    strbuf_consume(&p->pending, start);
+    if (fflush(stdout) != 0) r = -EPIPE;
+    return r < 0 ? r : p->pending.len > LINE_JSON_MAX ? -EMSGSIZE : 0;
+}
+
+int vms_logs(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    struct printer p = {0};
+    struct vl_error err = {0};
+    char path[192];
+    uint64_t tail;
+    const char *name;
+    size_t n;
+    int r = volar_begin(v, argc, argv, &name, 1, 1, &n);
+
+    if (r >= 0 || (r = volar_check_name(v, "VM", name)) != EXIT_DONE) return r;
+    if (tail_text && parse_u64(tail_text, 0, INT64_MAX, &tail) < 0) {
+        (void)vl_fail(&err, VL_INVALID, "--tail is '%s': write a number of lines", tail_text);
+        return volar_misuse(v, &err);
+    }
+    p.json = volar_json(v);
+    (void)strf(path, sizeof(path), "/api/v1/vms/%s/logs?follow=%d%s%s", name, follow, tail_text ? "&tail=" : "",
+               tail_text ? tail_text : "");
+    r = api_stream(v, path, take_lines, &p, &err);
+    strbuf_done(&p.pending);
+    return r < 0 ? volar_fail(&err) : EXIT_DONE;
+}
