@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's console as a place to put lines: it never blocks PID 1. A slow console gets a bounded queue; whole
+ * lines beyond it are left out, and how many is said there. Loop thread only.
+ */
+#pragma once
+#include "base/loop.h"
+#include "base/str.h"
+
+#define CONSOLE_QUEUE_MAX 65536 /* bytes that wait for a slow console */
+
+struct console {
+    int fd; /* borrowed, non-blocking; -1: nowhere */
+    struct loop *loop;
+    struct watch watch;  /* armed only while something waits */
+    struct strbuf queue; /* private */
+    uint64_t left_out;   /* lines since the queue was last empty */
+};
+
+/* `fd` (borrowed; made non-blocking) may be -1: then lines go nowhere. */
+void console_init(struct console *c, struct loop *l, int fd);
+void console_done(struct console *c);
+#define auto_console auto_(console_done) struct console
+/* One line of n bytes, its newline added; foreign bytes go out as they are. */
+void console_line(struct console *c, const char *line, size_t n);
+/* Something still waits for a slow console. */
+bool console_busy(const struct console *c);
+
+/* "volant: ..." straight to `fd`, for the time before and after a loop; waits at most `wait_ms` for a slow console. */
+void console_say(int fd, int wait_ms, const char *fmt, ...) printf_(3, 4);
+/* Waits until the console's driver has handed everything to the device, at most `wait_ms`. */
+void console_flush(int fd, int wait_ms);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting the workload: program, environment, user, folder, its own session and two pipes. Single-threaded callers
+ * only. */
+#pragma once
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "model/guest.h"
+
+#define WORKLOAD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" /* PATH where env has none */
+
+struct child {
+    pid_t pid;          /* leads its own session and process group */
+    int out_fd, err_fd; /* reading ends of its output, the caller's */
+};
+
+/*
+ * Returns once the program has been executed. The error says what was wrong in words for the image's author:
+ * VL_NOT_FOUND where the program or its loader is not there, VL_INVALID where it, workdir or user cannot be used.
+ */
+int workload_start(const struct workload *w, struct child *ret, struct vl_error *err);
+/* What shells and container engines report for a program that could not be started: 127, 126, or 125 for our own
+ * faults. */
+int workload_failure_code(const struct vl_error *err);
+/* 0 to 255, or 128 + signal, of a wait status; *ret_signal is 0 without one. */
+int workload_exit_code(int status, int *ret_signal);
