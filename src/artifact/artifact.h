@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Content-addressed files: <dir>/sha256/<hex> as shipped, <dir>/boot/<hex> the form VMs boot from. A file is complete
+ * and verified, or it is not there. Everything is blocking code for workers; several processes and threads may work on
+ * one folder at once.
+ */
+#pragma once
+#include "base/error.h"
+
+#define SHA256_HEX 64
+
+struct artifacts;
+/* Creates the folders (0711; files 0644) and removes what an interrupted put left (older than an hour or of a dead
+ * process). */
+int artifacts_open(const char *dir, struct artifacts **ret, struct vl_error *err);
+void artifacts_close(struct artifacts *a);
+DEFINE_AUTO(struct artifacts *, artifacts_close)
+
+/* "sha256:<hex>" or bare hex, any case, into lower-case bare hex. VL_INVALID names the form. */
+int digest_parse(const char *s, char ret_hex[static SHA256_HEX + 1], struct vl_error *err);
+
+bool artifact_present(struct artifacts *a, const char *hex, uint64_t *ret_size /* may be NULL */);
+
+/* Receiving a blob piece by piece. */
+struct artifact_put;
+/* expected_size 0: unknown. Refuses (VL_NO_SPACE) what would not leave the floor of free space. */
+int artifact_put_begin(struct artifacts *a, const char *hex, uint64_t expected_size, struct artifact_put **ret,
+                       struct vl_error *err);
+int artifact_put_write(struct artifact_put *p, const void *data, size_t n, struct vl_error *err);
+/* Verifies, fsyncs and moves into place. Another digest: VL_INVALID with both, nothing is kept. Frees p in any case. */
+int artifact_put_finish(struct artifact_put *p, struct vl_error *err);
+void artifact_put_abort(struct artifact_put *p); /* NULL is fine */
+DEFINE_AUTO(struct artifact_put *, artifact_put_abort)
+/* A whole file of the host's (already judged allowed), by descriptor. */
+int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_error *err);
+
+/*
+ * The path of the form to boot from, made at the first call: a zstd archive is unpacked (bounded by max_bytes and by
+ * free space), anything else boots as it is. The caller frees *ret_path.
+ */
+int artifact_boot_form(struct artifacts *a, const char *hex, uint64_t max_bytes, char **ret_path, struct vl_error *err);
+
+/* Removes both forms; absent is fine. VMs that run have their own copy. */
+int artifact_remove(struct artifacts *a, const char *hex, struct vl_error *err);
+
+/* SHA-256 of a descriptor's content from its start; the offset is moved. */
+int sha256_fd(int fd, char ret_hex[static SHA256_HEX + 1], uint64_t *ret_size, struct vl_error *err);
