@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ending a VMM that is no child of ours, and removing what it leaves. */
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "vmm/driver.h"
+
+#define KILL_MS 10000 /* a killed process may take a while to free its memory */
+
+/* True if it ended. */
+static bool gone(int pidfd, int64_t deadline_ms)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    int r;
+
+    while ((r = poll(&p, 1, deadline_left(deadline_ms))) < 0 && errno == EINTR)
+        ;
+    return r > 0;
+}
+
+int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms, struct vl_error *err)
+{
+    auto_close int pidfd = -1;
+    int64_t quit_until = mono_ms() + quit_ms;
+    char boot_id[40];
+    int r;
+
+    host_boot_id(boot_id);
+    if (!str_eq(boot_id, run->host_boot_id)) return 0; /* it went down with the host */
+    r = proc_open(&run->vmm, &pidfd);
+    if (r == -ESRCH) return 0;
+    if (r < 0) return vl_fail_errno(err, r, "open process %d", (int)run->vmm.pid);
+    if (qemu_driver.quit(dir, quit_until, NULL) == 0 && gone(pidfd, quit_until)) return 0;
+    (void)proc_kill(pidfd, SIGTERM);
+    if (gone(pidfd, mono_ms() + term_ms)) return 0;
+    r = proc_kill(pidfd, SIGKILL);
+    if (r < 0 && r != -ESRCH) return vl_fail_errno(err, r, "kill the VMM, process %d", (int)run->vmm.pid);
+    if (gone(pidfd, mono_ms() + KILL_MS)) return 0;
+    return vl_fail(err, VL_INTERNAL, "the VMM, process %d, does not end although it was killed", (int)run->vmm.pid);
+}
+
+int vmm_folder_remove(const char *vms_dir, int64_t id, struct vl_error *err)
+{
+    auto_close int fd = open_dir(vms_dir);
+    char name[24];
+    int r = fd;
+
+    if (r >= 0) r = strf(name, sizeof(name), "%" PRId64, id);
+    if (r >= 0) r = remove_tree_at(fd, name);
+    return r < 0 ? vl_fail_errno(err, r, "remove %s/%" PRId64, vms_dir, id) : 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All of a boot that is made before its shim starts: files and sockets in the VM's folder, opened for their heirs. */
+#pragma once
+#include <sys/types.h>
+
+#include "vmm/vmm.h"
+
+struct prepared {
+    int dir;
+    int ctl, sync, qmp, console; /* listening */
+    int kernel, initrd;          /* read-only, for the VMM */
+};
+#define PREPARED_INIT ((struct prepared){-1, -1, -1, -1, -1, -1, -1})
+void prepared_done(struct prepared *p);
+
+/*
+ * Replaces what an earlier boot left. Files the VMM is to open belong to `owner` unless that is 0. VL_CONFLICT if an
+ * earlier boot of this VM still runs.
+ */
+int prepare_boot(const struct vmm_boot *b, uid_t owner, int64_t deadline_ms, struct prepared *ret,
+                 struct vl_error *err);

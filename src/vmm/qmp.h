@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client of QEMU's monitor protocol (docs/interop/qmp-spec.txt), as much of it as ending a VM takes. */
+#pragma once
+#include "base/error.h"
+
+/*
+ * Connects, negotiates, runs one command without arguments and waits for its result; all within the deadline. The VMM
+ * is not trusted: its lines are bounded, its errors quoted with care.
+ */
+int qmp_run(const char *path, const char *command, int64_t deadline_ms, struct vl_error *err);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One boot of one VM: its folder, its initrd, its sockets, its shim and VMM process; and finding all that again after a
+ * restart of volantd. Everything here is plain blocking code for a worker thread unless it says otherwise.
+ *
+ * A VM's folder, vms/<id>/ (0711), holds
+ *   vm.json       volantd's: which VM and which boot this is
+ *   initrd        the VM's archive + its configuration, 0400, the VM user's
+ *   ctl sync qmp  listening sockets, inherited by the VMM
+ *   console.sock  listening socket, inherited by the shim
+ *   console.log   (and console.log.1) bounded console output of this boot, the shim's; console.log.old is of the one
+ * before run.json      written by the shim once the VMM runs: who they are exit.json     written by the shim when the
+ * VMM has ended
+ */
+#pragma once
+#include "base/error.h"
+#include "base/proc.h"
+#include "model/guest.h"
+#include "model/vm.h"
+
+#define BOOT_TOKEN_LEN 32 /* hex digits that name one boot of one VM */
+
+/* What the host offers, found once at start and again by `volar doctor`. Loop thread may read it, nobody changes it. */
+struct vmm_host {
+    bool kvm;               /* usable: rule 8 of the design */
+    char accel_reason[160]; /* why KVM is used or not, for people */
+    uint64_t tsc_khz;       /* measured, for TCG guests */
+    char qemu_path[256];
+    char kernel_path[256];
+    char kernel_version[64];
+    bool kernel_lapic_khz, kernel_tsc_early_khz; /* the boot patches its .json lists */
+    char shim_path[256];
+    uint32_t uid_base; /* VMs run as uid_base + id; 0: as volantd's own user (not root) */
+};
+/* kernel, shim, qemu: NULL to look in the usual places. VL_INVALID names the missing part and the package or command to
+ * get it. */
+int vmm_host_probe(const char *kernel, const char *shim, const char *qemu, uint32_t uid_base, struct vmm_host *ret,
+                   struct vl_error *err);
+/* "7.2.22", by running QEMU once (about 20 ms, hence not part of the probe). The VMM's text is not trusted to be
+ * printable. */
+int vmm_host_qemu_version(const struct vmm_host *h, int64_t deadline_ms, char ret[static 64], struct vl_error *err);
+
+/* Everything a driver needs to describe a boot. Strings are borrowed. */
+struct vmm_boot {
+    const struct vmm_host *host;
+    int64_t vm_id;
+    const char *name;
+    const char *runtime, *plugin; /* the contract's short keys on the kernel command line; NULL: left out */
+    const char *boot;             /* token */
+    const char *dir;              /* the VM's folder, absolute */
+    int64_t cpu_cores, memory_mb;
+    const char *initrd_source; /* uncompressed (or kernel-decompressable) cpio archive, shared, read-only */
+    const char *ip_address, *gateway, *subnet /* CIDR */, *mac_address; /* user network; ip NULL: no network */
+    const struct port_map *ports;
+    size_t n_ports;
+    const struct guest_config *guest; /* becomes /volant/config.json */
+};
+
+/* A running (or ended) boot as its folder tells. */
+struct vmm_run {
+    char boot[BOOT_TOKEN_LEN + 1];
+    char host_boot_id[40];
+    struct proc_id shim, vmm;
+};
+struct vmm_exit {
+    char boot[BOOT_TOKEN_LEN + 1];
+    int64_t exited_ms; /* wall clock */
+    int code;          /* exit code, or -1 */
+    int signal;        /* or 0 */
+    char *stderr_tail; /* last lines of the VMM's stderr; never NULL */
+};
+void vmm_exit_done(struct vmm_exit *e);
+
+/*
+ * Makes the folder and all in it, starts the shim and through it the VMM, and returns once the VMM process exists.
+ * On failure nothing of this boot is left running (files may stay: the next boot replaces them; vmm_folder_remove ends
+ * it). *ret_cmdline: the kernel command line used, without the volant.* keys (contract 1.4), the caller's. deadline_ms
+ * bounds the whole. b->guest->shutdown is not looked at: the configuration says what the machine of this driver needs.
+ */
+int vmm_launch(const struct vmm_boot *b, int64_t deadline_ms, struct vmm_run *ret, char **ret_cmdline,
+               struct vl_error *err);
+
+/* QMP `quit`, then SIGTERM, then SIGKILL to that very VMM, each with its time; returns when it is gone. run is of this
+ * folder. */
+int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms, struct vl_error *err);
+
+/* run.json: 0, -ENOENT (no such boot recorded), or an error for a damaged file. */
+int vmm_run_read(const char *dir, struct vmm_run *ret, struct vl_error *err);
+/* exit.json: the same. */
+int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err);
+/*
+ * After the VMM's end: waits until its shim has ended too (then the record and the console are complete), reaps it
+ * where it is a child of ours, and reads the record of that boot. -ENOENT: the shim was killed and left none.
+ * -ETIMEDOUT.
+ */
+int vmm_exit_wait(const char *dir, const struct vmm_run *run, int64_t deadline_ms, struct vmm_exit *ret,
+                  struct vl_error *err);
+/*
+ * After a crash of volantd between spawn and record: waits until the shim of `boot` has either written run.json, or is
+ * certainly not there (-ENOENT). How: the shim holds console.sock.
+ */
+int vmm_run_find(const char *dir, const char *boot, int64_t deadline_ms, struct vmm_run *ret, struct vl_error *err);
+
+/* Why the guest ended as the console tells: the exit line's code, or a kernel panic's text. */
+enum console_verdict { CONSOLE_NOTHING, CONSOLE_EXIT_CODE, CONSOLE_PANIC };
+struct console_end {
+    enum console_verdict verdict;
+    int code;
+    char text[256]; /* panic line */
+};
+void vmm_console_end(const char *dir, struct console_end *ret);
+/* The last max bytes of the console log (both files), the caller's. */
+int vmm_console_tail(const char *dir, size_t max, char **ret, size_t *ret_len);
+
+/* Removes the folder vms/<id> below vms_dir. The caller made sure that nothing runs in it. */
+int vmm_folder_remove(const char *vms_dir, int64_t id, struct vl_error *err);
