@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a VM is stopped, why it ended, and how it is forgotten. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/vm.h"
+
+#define AGENT_MS     5000 /* beyond the workload's grace: to end the machine */
+#define QMP_MS       2000 /* for the VMM to obey `quit` */
+#define TERM_MS      2000 /* for the VMM to obey SIGTERM */
+#define SHIM_MS      3000 /* for the shim to write why */
+#define END_RETRY_MS 5000
+
+/* --- stopping ------------------------------------------------------------------------------------------------------
+ */
+
+static void stop_late(struct timer *t)
+{
+    struct vm *vm = container_of(t, struct vm, deadline);
+
+    log_warn("vm=%s: the guest did not end in time, ending its VMM", vm->row.name);
+    vm->late = true;
+    vm_step(vm);
+}
+
+static void poweroff_asked(void *arg, int r)
+{
+    struct vm *vm = arg;
+
+    if (r == 0 || r == -ECANCELED) return;
+    vm->late = true; /* the agent will not do it */
+    vm_step(vm);
+}
+
+void vm_ask_stop(struct vm *vm)
+{
+    int grace = vm->engine->cfg.stop_grace_ms;
+
+    vm->stop_asked = true;
+    vm->late = false;
+    if (loop_timer(vm->engine->cfg.loop, &vm->deadline, mono_ms() + grace + AGENT_MS, stop_late) < 0 ||
+        guest_poweroff(vm->guest, grace, poweroff_asked, vm) < 0) {
+        vm->late = true;
+        vm_step(vm);
+    }
+}
+
+struct end_job {
+    struct job job;
+    struct vm *vm;
+    int r;
+    struct vl_error err;
+};
+
+static void end_run(struct job *j)
+{
+    struct end_job *e = container_of(j, struct end_job, job);
+
+    e->r = vmm_end(e->vm->dir, &e->vm->run, QMP_MS, TERM_MS, &e->err);
+}
+
+static void end_again(struct timer *t)
+{
+    vm_step(container_of(t, struct vm, retry));
+}
+
+static void end_done(struct job *j, bool cancelled)
+{
+    struct end_job *e = container_of(j, struct end_job, job);
+    struct vm *vm = e->vm;
+
+    vm->busy = false;
+    if (cancelled || vm->engine->closing) {
+        free(e);
+        return;
+    }
+    if (e->r == 0)
+        vm->vmm_gone = true; /* its pidfd says so too; both lead to one collection */
+    else
+        log_err("vm=%s: cannot end its VMM: %s", vm->row.name, e->err.msg);
+    free(e);
+    if (vm->vmm_gone)
+        vm_step(vm);
+    else
+        (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + END_RETRY_MS, end_again);
+}
+
+void vm_end_vmm(struct vm *vm)
+{
+    struct end_job *e = calloc(1, sizeof(*e));
+
+    if (e) {
+        e->vm = vm;
+        e->job = (struct job){.run = end_run, .done = end_done};
+        vm->busy = true;
+        if (pool_submit(vm->engine->pool, &e->job) == 0) return;
+        vm->busy = false;
+        free(e);
+    }
+    (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + END_RETRY_MS, end_again);
+}
+
+/* --- why it ended ----------------------------------------------------------------------------------------------------
+ */
+
+struct collect {
+    struct job job;
+    struct vm *vm;
+    bool have_exit, rebooted;
+    struct vmm_exit exit;
+    struct console_end console;
+    struct vl_error err;
+};
+
+/* The shim writes exit.json when the VMM is gone, and then goes itself. */
+static void collect_run(struct job *j)
+{
+    struct collect *c = container_of(j, struct collect, job);
+    const struct vm *vm = c->vm;
+    struct vmm_run run = vm->run;
+    char boot_id[40];
+
+    if (!*run.boot && vmm_run_read(vm->dir, &run, NULL) < 0) run = (struct vmm_run){0};
+    if (str_eq(run.boot, vm->row.boot)) {
+        host_boot_id(boot_id);
+        c->rebooted = !str_eq(run.host_boot_id, boot_id);
+        c->have_exit = vmm_exit_wait(vm->dir, &run, mono_ms() + SHIM_MS, &c->exit, &c->err) == 0;
+    }
+    vmm_console_end(vm->dir, &c->console);
+}
+
+struct verdict {
+    enum vm_status status;
+    bool has_code;
+    int64_t code;
+    char reason[400];
+};
+
+static void workload_verdict(int64_t code, struct verdict *v)
+{
+    v->status = code == 0 ? VM_STOPPED : VM_CRASHED;
+    v->has_code = true;
+    v->code = code;
+    if (code == 127 || code == 126)
+        (void)strf(v->reason, sizeof(v->reason),
+                   "the workload could not be started (exit code %lld): see `volar vms logs`", (long long)code);
+    else if (code > 128)
+        (void)strf(v->reason, sizeof(v->reason), "the workload was ended by signal %lld", (long long)code - 128);
+    else if (code != 0)
+        (void)strf(v->reason, sizeof(v->reason), "the workload ended with exit code %lld", (long long)code);
+}
+
+static void vmm_verdict(const struct collect *c, struct verdict *v)
+{
+    v->status = VM_CRASHED;
+    if (c->rebooted)
+        (void)strf(v->reason, sizeof(v->reason), "the host was restarted");
+    else if (!c->have_exit)
+        (void)strf(v->reason, sizeof(v->reason), "the VMM ended and its shim could not say why");
+    else if (c->exit.signal)
+        (void)strf(v->reason, sizeof(v->reason), "the VMM was ended by signal %d", c->exit.signal);
+    else if (c->exit.code != 0)
+        (void)strf(v->reason, sizeof(v->reason), "the VMM ended with exit code %d: %.250s", c->exit.code,
+                   c->exit.stderr_tail);
+    else {
+        v->status = VM_STOPPED;
+        (void)strf(v->reason, sizeof(v->reason), "the guest ended its machine");
+    }
+}
+
+static void decide(const struct vm *vm, const struct collect *c, struct verdict *v)
+{
+    if (vm->workload_ended)
+        workload_verdict(vm->workload_code, v);
+    else if (c->console.verdict == CONSOLE_EXIT_CODE)
+        workload_verdict(c->console.code, v);
+    else if (c->console.verdict == CONSOLE_PANIC) {
+        v->status = VM_CRASHED;
+        (void)strf(v->reason, sizeof(v->reason), "guest kernel panic: %.200s", c->console.text);
+    } else
+        vmm_verdict(c, v);
+    if (vm->status == VM_STOPPING || vm->desire == DESIRE_DELETED) {
+        v->status = VM_STOPPED; /* it was asked to */
+        v->reason[0] = '\0';
+    }
+}
+
+/* An early death that says nothing of the workload: one more try, then `failed`. A panic would only repeat itself. */
+static bool boot_died(const struct vm *vm, const struct collect *c)
+{
+    return vm->status == VM_STARTING && vm->desire == DESIRE_RUNNING && !vm->workload_ended &&
+           c->console.verdict != CONSOLE_EXIT_CODE;
+}
+
+static const char *end_event(enum vm_status s)
+{
+    return s == VM_CRASHED ? "VM_CRASHED" : s == VM_FAILED ? "VM_FAILED" : "VM_STOPPED";
+}
+
+static void end_commit(struct vm *vm, const struct verdict *v)
+{
+    struct vm_change c = vm_change_of(vm);
+
+    c.pid = 0;
+    c.status = v->status;
+    c.reason = v->reason;
+    c.new_exit_code = v->has_code;
+    c.exit_code = v->code;
+    c.event = end_event(v->status);
+    c.message = *v->reason ? v->reason : "vm stopped";
+    if (vm->desire == DESIRE_RUNNING && vm->status == VM_STOPPING)
+        c.status = VM_PENDING; /* a restart */
+    else if (vm->desire == DESIRE_RUNNING)
+        c.desire = DESIRE_STOPPED;
+    vm_commit(vm, &c, NULL, NULL);
+}
+
+static void collect_boot_died(struct vm *vm, const struct collect *c, struct verdict *v)
+{
+    if (!*vm->reason_now)
+        (void)strf(vm->reason_now, sizeof(vm->reason_now), "%.*s", (int)utf8_prefix(v->reason, 150), v->reason);
+    if (c->console.verdict == CONSOLE_PANIC) {
+        v->status = VM_FAILED;
+        end_commit(vm, v);
+        return;
+    }
+    log_warn("vm=%s: boot %d failed: %s", vm->row.name, vm->attempts, vm->reason_now);
+    vm_step(vm); /* not live any more: the next attempt, or the end of them */
+}
+
+static void collect_done(struct job *j, bool cancelled)
+{
+    struct collect *c = container_of(j, struct collect, job);
+    struct vm *vm = c->vm;
+    struct verdict v = {0};
+
+    vm->busy = false;
+    if (!cancelled && !vm->engine->closing) {
+        decide(vm, c, &v);
+        vm_detach(vm);
+        vm->run = (struct vmm_run){0};
+        if (boot_died(vm, c)) {
+            collect_boot_died(vm, c, &v);
+        } else {
+            *vm->reason_now = '\0';
+            end_commit(vm, &v);
+        }
+    }
+    vmm_exit_done(&c->exit);
+    free(c);
+}
+
+static void collect_again(struct timer *t)
+{
+    vm_step(container_of(t, struct vm, retry));
+}
+
+void vm_collect(struct vm *vm)
+{
+    struct collect *c = calloc(1, sizeof(*c));
+
+    if (c) {
+        c->vm = vm;
+        c->job = (struct job){.run = collect_run, .done = collect_done};
+        vm->busy = true;
+        if (pool_submit(vm->engine->pool, &c->job) == 0) return;
+        vm->busy = false;
+        free(c);
+    }
+    (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + END_RETRY_MS, collect_again);
+}

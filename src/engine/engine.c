@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's life: loading the registry, reading it for clients, and leaving without touching a VM. */
+#include "engine/engine.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/vm.h"
+
+#define WORKER_IDLE_MS 10000
+#define CLOSE_MS       5000 /* for transactions that are still on their way to disk */
+
+int engine_new(const struct engine_config *cfg, struct engine **ret, struct vl_error *err)
+{
+    auto_(engine_freep) struct engine *e = calloc(1, sizeof(*e));
+    int r;
+
+    if (!e) return vl_fail_errno(err, ENOMEM, "engine");
+    e->cfg = *cfg;
+    if ((r = pool_new(cfg->loop, cfg->workers, WORKER_IDLE_MS, &e->pool)) < 0) return vl_fail_errno(err, r, "workers");
+    if ((r = pool_new(cfg->loop, 1, WORKER_IDLE_MS, &e->lane)) < 0) return vl_fail_errno(err, r, "artifact worker");
+    *ret = take_ptr(e);
+    return 0;
+}
+
+struct load {
+    struct store_op op;
+    struct engine *engine;
+    int64_t highest; /* id that has a folder: no new VM gets it, whatever backup the database came from */
+};
+
+static int load_vm(void *arg, struct vm_row *row)
+{
+    struct load *l = arg;
+    struct vl_error err = {0};
+    struct vm *vm = vm_new(l->engine, row, &err);
+
+    if (!vm) {
+        log_err("vm=%s: its row cannot be read, leaving it alone: %s", row->name, err.msg);
+        return 0;
+    }
+    vm_insert(l->engine, vm);
+    return 0;
+}
+
+static int load_run(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    struct load *l = container_of(op, struct load, op);
+    int r;
+
+    if ((r = store_vm_reserve(tx, l->highest, err)) < 0) return r;
+    return store_vm_each(tx, load_vm, l, err);
+}
+
+int engine_start(struct engine *e, struct vl_error *err)
+{
+    struct load l = {.op.run = load_run, .engine = e};
+    int64_t *folders = NULL;
+    size_t n_folders = 0;
+    int r;
+
+    if ((r = plugins_load(e, err)) < 0) return r;
+    if ((r = folders_list(e->cfg.vms_dir, &folders, &n_folders)) < 0)
+        return vl_fail_errno(err, r, "read %s", e->cfg.vms_dir);
+    for (size_t i = 0; i < n_folders; i++)
+        if (folders[i] > l.highest) l.highest = folders[i];
+    if ((r = store_run(e->cfg.store, &l.op, err)) < 0) {
+        free(folders);
+        return vl_wrap(err, "load VMs");
+    }
+    for (struct vm *vm = e->vms, *next; vm; vm = next) {
+        next = vm->next;
+        vm_adopt(vm);
+    }
+    engine_sweep(e, folders, n_folders);
+    return 0;
+}
+
+static bool engine_in_flight(const struct engine *e)
+{
+    for (const struct vm *vm = e->vms; vm; vm = vm->next)
+        if (vm->busy) return true;
+    return e->creating || e->plugin_ops;
+}
+
+void engine_free(struct engine *e)
+{
+    int64_t until = mono_ms() + CLOSE_MS;
+
+    if (!e) return;
+    e->closing = true; /* what is in flight ends, nothing new begins */
+    pool_free(e->pool);
+    pool_free(e->lane);
+    while (engine_in_flight(e) && mono_ms() < until)
+        (void)loop_step(e->cfg.loop, 50);
+    while (e->vms) {
+        struct vm *vm = e->vms;
+
+        vm_remove(vm);
+        vm_free(vm);
+    }
+    plugins_free(e);
+    free(e);
+}
+
+struct vm *engine_vm_find(struct engine *e, const char *name)
+{
+    for (struct vm *vm = e->vms; vm; vm = vm->next)
+        if (str_eq(vm->row.name, name)) return vm;
+    return NULL;
+}
+
+size_t engine_vm_each(struct engine *e, bool (*fn)(void *arg, struct vm *vm), void *arg)
+{
+    size_t n = 0;
+
+    for (struct vm *vm = e->vms; vm; vm = vm->next, n++)
+        if (fn && !fn(arg, vm)) return n + 1;
+    return n;
+}
+
+static const char *vm_serial_socket(const struct vm *vm, char *buf, size_t size)
+{
+    if (!*vm->row.boot || strf(buf, size, "%s/console.sock", vm->dir) < 0) return "";
+    return buf;
+}
+
+void engine_vm_view(const struct vm *vm, struct vm_view *ret)
+{
+    static char serial[sizeof(vm->dir) + 16]; /* the loop thread's alone, as is every view */
+
+    *ret = (struct vm_view){
+        .id = vm->row.id,
+        .name = vm->row.name,
+        .status = (char *)vm_status_name(vm->status),
+        .runtime = vm->row.runtime,
+        .plugin = vm->row.plugin,
+        .reason = *vm->reason_now ? (char *)vm->reason_now : vm->row.reason,
+        .ip_address = vm->row.ip_address,
+        .mac_address = vm->row.mac_address,
+        .kernel_cmdline = vm->row.kernel_cmdline,
+        .serial_socket = (char *)vm_serial_socket(vm, serial, sizeof(serial)),
+        .ready = vm->ready && vm->status == VM_RUNNING,
+        .pid = vm->row.pid,
+        .cpu_cores = vm->row.cpu_cores,
+        .memory_mb = vm->row.memory_mb,
+        .exit_code = vm->row.exit_code,
+        .has_exit_code = vm->row.has_exit_code,
+        .created_ms = vm->row.created_ms,
+        .updated_ms = vm->row.updated_ms,
+        .ports = &vm->config.expose,
+    };
+}
+
+struct guest *engine_vm_guest(struct vm *vm)
+{
+    return vm->guest && guest_is_up(vm->guest) ? vm->guest : NULL;
+}
+
+const char *engine_vm_folder(const struct vm *vm)
+{
+    return vm->dir;
+}
+
+static bool count_plugin(void *arg, struct plugin *p)
+{
+    struct engine_summary *s = arg;
+
+    s->plugins++;
+    s->plugins_enabled += engine_plugin_enabled(p);
+    return true;
+}
+
+void engine_summary(struct engine *e, struct engine_summary *ret)
+{
+    *ret = (struct engine_summary){.strangers = e->strangers};
+    for (struct vm *vm = e->vms; vm; vm = vm->next) {
+        ret->vms++;
+        ret->by_status[vm->status]++;
+    }
+    (void)engine_plugin_each(e, count_plugin, ret);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: desired state is in the store, the world is observed, one reconciler per VM makes them agree. It alone
+ * combines store, artifacts, addresses, VMM and guest. Everything here belongs to the loop thread; what blocks runs on
+ * workers, at most one job per VM. Memory changes after the commit, never before; reading a VM is reading memory.
+ *
+ * A request records intent in one transaction and answers when it is committed (or when the VMM process exists); the
+ * reconciler does the rest. kill -9 at any instruction loses nothing: engine_start adopts what runs, finishes or rolls
+ * back what was half done, and sweeps what belongs to nothing.
+ */
+#pragma once
+#include "artifact/artifact.h"
+#include "base/pool.h"
+#include "guest/guest.h"
+#include "model/vm.h"
+#include "net/net.h"
+#include "store/store.h"
+#include "vmm/vmm.h"
+
+struct engine;
+struct vm;
+
+struct engine_config {
+    struct loop *loop;
+    struct store *store;
+    struct artifacts *artifacts;
+    const struct vmm_host *host; /* all borrowed, outlive the engine */
+    const char *vms_dir;         /* absolute, exists */
+    struct subnet subnet;
+    int boot_deadline_ms; /* from launch to the agent's answer; one retry */
+    int stop_grace_ms;    /* SIGTERM to SIGKILL of the workload, in the guest */
+    unsigned workers;
+};
+
+int engine_new(const struct engine_config *cfg, struct engine **ret, struct vl_error *err);
+/* Loads the registry and begins to adopt; requests are served at once, those for a VM being adopted wait for it. */
+int engine_start(struct engine *e, struct vl_error *err);
+/* Leaves every VM running. Waits for jobs in flight (each has its deadline). NULL is fine. */
+void engine_free(struct engine *e);
+DEFINE_AUTO(struct engine *, engine_free)
+
+/* --- VMs --------------------------------------------------------------------------------------------------------- */
+/* NULL if there is none. A struct vm is valid until the loop's next round; keep the name or id, not the pointer. */
+struct vm *engine_vm_find(struct engine *e, const char *name);
+/* In order of creation; returns the number, stops early if fn returns false. */
+size_t engine_vm_each(struct engine *e, bool (*fn)(void *arg, struct vm *vm), void *arg);
+/* Borrowed strings, valid until the loop's next round. */
+void engine_vm_view(const struct vm *vm, struct vm_view *ret);
+/* For logs: NULL unless the agent answers. */
+struct guest *engine_vm_guest(struct vm *vm);
+/* The VM's folder, absolute. */
+const char *engine_vm_folder(const struct vm *vm);
+
+/*
+ * What a request is answered with, on the loop thread, exactly once. r < 0: err says why and `vm` is NULL; else the VM
+ * as it is now (NULL after a delete).
+ */
+typedef void (*engine_vm_done)(void *arg, int r, const struct vl_error *err, struct vm *vm);
+
+/* What create, start and restart may wait for beyond the VMM process. */
+enum vm_want { VM_WANT_PROCESS, VM_WANT_RUNNING, VM_WANT_READY };
+
+/*
+ * All return 0 and call `done` later, or fail at once and never call it. With a want, done comes when it is reached,
+ * when it can no longer be (boot failed, VM ended), or after timeout_ms, with r = 0 and the VM as it is in each case.
+ * A request whose client went away is dropped by engine_wait_drop(arg).
+ */
+int engine_vm_create(struct engine *e, const struct vm_request *req, enum vm_want want, int timeout_ms,
+                     engine_vm_done done, void *arg, struct vl_error *err);
+int engine_vm_start(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
+                    void *arg, struct vl_error *err);
+int engine_vm_stop(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
+int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
+                      void *arg, struct vl_error *err);
+int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
+/* Nobody waits for `arg` any more: its `done` will not be called. The operation itself goes on. */
+void engine_forget(struct engine *e, void *arg);
+
+/* --- Plugins ------------------------------------------------------------------------------------------------------ */
+struct plugin; /* as struct vm: valid until the loop's next round */
+struct plugin *engine_plugin_find(struct engine *e, const char *name);
+size_t engine_plugin_each(struct engine *e, bool (*fn)(void *arg, struct plugin *p), void *arg); /* by name */
+const char *engine_plugin_name(const struct plugin *p);
+const char *engine_plugin_version(const struct plugin *p);
+bool engine_plugin_enabled(const struct plugin *p);
+/* The manifest as returned by GET, JSON text with the present `enabled`. NULL: out of memory; else the caller's. */
+char *engine_plugin_manifest(const struct plugin *p);
+
+typedef void (*engine_done)(void *arg, int r, const struct vl_error *err);
+/*
+ * Installs or replaces. The blob that initramfs.checksum names must be there (VL_CONFLICT says how to send it); its
+ * boot form is made now. Warnings about the manifest's keys are added to `warnings` before it returns.
+ */
+int engine_plugin_install(struct engine *e, const json_t *manifest, struct strv *warnings, engine_done done, void *arg,
+                          struct vl_error *err);
+int engine_plugin_enable(struct engine *e, const char *name, bool enabled, engine_done done, void *arg,
+                         struct vl_error *err);
+/* VL_CONFLICT while VMs were made from it; artifacts nobody refers to any more go with it. */
+int engine_plugin_remove(struct engine *e, const char *name, engine_done done, void *arg, struct vl_error *err);
+
+/* --- Summary ------------------------------------------------------------------------------------------------------ */
+struct engine_summary {
+    size_t vms, by_status[VM_FAILED + 1], plugins, plugins_enabled;
+    size_t strangers; /* live VMMs in our folders that the registry does not know */
+};
+void engine_summary(struct engine *e, struct engine_summary *ret);

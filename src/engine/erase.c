@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Forgetting a VM whose VMM is gone: first its folder, then its row with address and ports, then memory. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/vm.h"
+
+#define ERASE_RETRY_MS 5000
+
+struct erase {
+    struct job job;
+    struct store_op op;
+    struct vm *vm;
+    int r;
+    struct vl_error err;
+};
+
+static void erase_again(struct timer *t)
+{
+    vm_step(container_of(t, struct vm, retry));
+}
+
+static void erase_later(struct vm *vm, const struct vl_error *err)
+{
+    log_err("vm=%s: cannot delete yet: %s", vm->row.name, err->msg);
+    (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + ERASE_RETRY_MS, erase_again);
+}
+
+static int forget_run(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    struct erase *e = container_of(op, struct erase, op);
+    int r;
+
+    if ((r = store_vm_delete(tx, e->vm->row.id, err)) < 0) return r;
+    return store_event_add(tx, e->vm->row.id, e->vm->row.name, "VM_DELETED", "stopped", "vm deleted", wall_ms(), err);
+}
+
+/* Those who waited for this get what they wanted, all others hear why they cannot. */
+static void answer_all(struct vm *vm)
+{
+    struct vl_error err = {0};
+    int r = vl_fail(&err, VL_NOT_FOUND, "VM '%s' was deleted", vm->row.name);
+
+    while (vm->waiters) {
+        struct waiter *w = vm->waiters;
+
+        vm->waiters = w->next;
+        waiter_end(w, w->what == WAIT_GONE ? 0 : r, w->what == WAIT_GONE ? NULL : &err, NULL);
+    }
+    while (vm->intents) {
+        struct intent *i = vm->intents;
+
+        vm->intents = i->next;
+        if (i->waiter) waiter_end(i->waiter, i->kind == INTENT_DELETE ? 0 : r, &err, NULL);
+        free(i);
+    }
+}
+
+static void forget_done(struct store_op *op, int r, const struct vl_error *err)
+{
+    struct erase *e = container_of(op, struct erase, op);
+    struct vm *vm = e->vm;
+    struct engine *engine = vm->engine;
+
+    vm->busy = false;
+    if (r < 0 && !engine->closing) erase_later(vm, err);
+    free(e);
+    if (r < 0 || engine->closing) return;
+    log_info("vm=%s deleted", vm->row.name);
+    vm_remove(vm);
+    answer_all(vm);
+    artifact_release(engine, vm->manifest.initramfs.checksum);
+    vm_free(vm);
+}
+
+static void folder_run(struct job *j)
+{
+    struct erase *e = container_of(j, struct erase, job);
+
+    e->r = vmm_folder_remove(e->vm->engine->cfg.vms_dir, e->vm->row.id, &e->err);
+}
+
+static void folder_done(struct job *j, bool cancelled)
+{
+    struct erase *e = container_of(j, struct erase, job);
+    struct vm *vm = e->vm;
+
+    if (cancelled || e->r < 0 || vm->engine->closing) {
+        vm->busy = false;
+        if (!cancelled && e->r < 0) erase_later(vm, &e->err);
+        free(e);
+        return;
+    }
+    e->op = (struct store_op){.run = forget_run, .done = forget_done};
+    store_post(vm->engine->cfg.store, &e->op);
+}
+
+void vm_erase(struct vm *vm)
+{
+    struct erase *e = calloc(1, sizeof(*e));
+    struct vl_error err = {0};
+    int r = -ENOMEM;
+
+    if (e) {
+        e->vm = vm;
+        e->job = (struct job){.run = folder_run, .done = folder_done};
+        if ((r = pool_submit(vm->engine->pool, &e->job)) == 0) {
+            vm->busy = true;
+            return;
+        }
+    }
+    free(e);
+    (void)vl_fail_errno(&err, r, "worker");
+    erase_later(vm, &err);
+}

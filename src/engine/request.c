@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What clients ask of a VM that exists: an intent in its queue, a waiter that answers. */
+#include "engine/vm.h"
+
+#define ENDED_MS 28000 /* how long stop and delete keep a client waiting; the operation goes on */
+
+_Static_assert((int)VM_WANT_PROCESS == WAIT_PROCESS && (int)VM_WANT_READY == WAIT_READY, "wants are waits");
+
+/* Deferred, so that an answer never comes before the question has returned. */
+static void step_asked(void *arg)
+{
+    struct engine *e = arg;
+
+    for (struct vm *vm = e->vms, *next; vm; vm = next) {
+        next = vm->next;
+        if (vm->intents) vm_step(vm);
+    }
+}
+
+static int vm_ask(struct engine *e, const char *name, enum intent_kind kind, enum wait_for what, int timeout_ms,
+                  engine_vm_done done, void *arg, struct vl_error *err)
+{
+    struct vm *vm = engine_vm_find(e, name);
+    struct waiter *w;
+
+    if (!vm) return vl_fail(err, VL_NOT_FOUND, "vm '%s' not found: see `volar vms list`", name);
+    if (!(w = calloc(1, sizeof(*w)))) return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
+    *w = (struct waiter){.vm = vm, .what = what, .timeout_ms = timeout_ms, .done = done, .arg = arg};
+    if (vm_intend(vm, kind, w) < 0) {
+        free(w);
+        return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
+    }
+    if (loop_defer(e->cfg.loop, step_asked, e) < 0) step_asked(e);
+    return 0;
+}
+
+int engine_vm_start(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
+                    void *arg, struct vl_error *err)
+{
+    return vm_ask(e, name, INTENT_START, (enum wait_for)want, timeout_ms, done, arg, err);
+}
+
+int engine_vm_stop(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
+{
+    return vm_ask(e, name, INTENT_STOP, WAIT_ENDED, ENDED_MS, done, arg, err);
+}
+
+int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
+                      void *arg, struct vl_error *err)
+{
+    return vm_ask(e, name, INTENT_RESTART, (enum wait_for)want, timeout_ms, done, arg, err);
+}
+
+int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
+{
+    return vm_ask(e, name, INTENT_DELETE, WAIT_GONE, ENDED_MS, done, arg, err);
+}
+
+/* A waiter still has its place in a list, so it is only struck dumb. */
+static void forget_one(struct waiter *w, const void *arg)
+{
+    if (w && w->arg == arg) w->done = NULL;
+}
+
+void engine_forget(struct engine *e, void *arg)
+{
+    creates_forget(e, arg);
+    plugin_ops_forget(e, arg);
+    for (struct vm *vm = e->vms; vm; vm = vm->next) {
+        for (struct waiter *w = vm->waiters; w; w = w->next)
+            forget_one(w, arg);
+        for (struct intent *i = vm->intents; i; i = i->next)
+            forget_one(i->waiter, arg);
+    }
+}

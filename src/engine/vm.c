@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One VM: its row, its waiters, its transactions, and the step that decides what happens next. */
+#include "engine/vm.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define COMMIT_RETRY_MS 1000
+
+static const char *const desire_names[] = {"running", "stopped", "deleted"};
+
+const char *vm_desire_name(enum vm_desire d)
+{
+    return desire_names[d];
+}
+
+static int desire_parse(const char *s, enum vm_desire *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(desire_names); i++)
+        if (str_eq(s, desire_names[i])) {
+            *ret = (enum vm_desire)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int vm_decode(struct vm *vm, struct vl_error *err)
+{
+    json_auto_t *config = NULL, *manifest = NULL;
+    int r;
+
+    if ((r = json_parse(vm->row.config, strlen(vm->row.config), "config", &config, err)) < 0) return r;
+    if ((r = schema_decode(&vm_config_schema, config, "config", &vm->config, NULL, err)) < 0) return r;
+    if ((r = json_parse(vm->row.manifest, strlen(vm->row.manifest), "manifest", &manifest, err)) < 0) return r;
+    if ((r = manifest_decode(manifest, "manifest", &vm->manifest, NULL, NULL, err)) < 0) return r;
+    if (vm_status_parse(vm->row.status, &vm->status) < 0 || desire_parse(vm->row.desired, &vm->desire) < 0)
+        return vl_fail(err, VL_INTERNAL, "unknown status '%s' or desire '%s'", vm->row.status, vm->row.desired);
+    /* From here on the enums stand for the two strings. */
+    freep(&vm->row.status);
+    freep(&vm->row.desired);
+    vm->row.status = vm->row.desired = NULL;
+    return 0;
+}
+
+struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err)
+{
+    struct vm *vm = calloc(1, sizeof(*vm));
+
+    if (!vm) {
+        (void)vl_fail_errno(err, ENOMEM, "VM");
+        return NULL;
+    }
+    vm->engine = e;
+    vm->vmm_watch.fd = -1;
+    vm->row = *row;
+    *row = (struct vm_row){0};
+    if (strf(vm->dir, sizeof(vm->dir), "%s/%lld", e->cfg.vms_dir, (long long)vm->row.id) < 0)
+        (void)vl_fail(err, VL_INTERNAL, "folder name too long");
+    else if (vm_decode(vm, err) == 0)
+        return vm;
+    vm_free(vm);
+    return NULL;
+}
+
+void vm_free(struct vm *vm)
+{
+    vm_detach(vm);
+    loop_untimer(&vm->retry);
+    while (vm->intents) {
+        struct intent *i = vm->intents;
+
+        vm->intents = i->next;
+        waiter_free(i->waiter);
+        free(i);
+    }
+    while (vm->waiters) {
+        struct waiter *w = vm->waiters;
+
+        vm->waiters = w->next;
+        waiter_free(w);
+    }
+    schema_done(&vm_config_schema, &vm->config);
+    manifest_done(&vm->manifest);
+    vm_row_done(&vm->row);
+    free(vm);
+}
+
+void vm_insert(struct engine *e, struct vm *vm)
+{
+    struct vm **at = &e->vms;
+
+    while (*at && (*at)->row.id < vm->row.id)
+        at = &(*at)->next;
+    vm->next = *at;
+    *at = vm;
+}
+
+void vm_remove(struct vm *vm)
+{
+    struct vm **at = &vm->engine->vms;
+
+    while (*at != vm)
+        at = &(*at)->next;
+    *at = vm->next;
+}
+
+/* --- waiters ---------------------------------------------------------------------------------------------------- */
+
+void waiter_free(struct waiter *w)
+{
+    if (!w) return;
+    loop_untimer(&w->timer);
+    free(w);
+}
+
+void waiter_end(struct waiter *w, int r, const struct vl_error *err, struct vm *vm)
+{
+    engine_vm_done done = w->done;
+    void *arg = w->arg;
+
+    waiter_free(w);
+    if (done) done(arg, r, err, vm);
+}
+
+static bool wait_over(const struct vm *vm, enum wait_for what)
+{
+    bool ended = vm_status_ended(vm->status);
+
+    switch (what) {
+    case WAIT_PROCESS:
+        return ended || ((vm->status == VM_STARTING || vm->status == VM_RUNNING) && vm->row.pid > 0);
+    case WAIT_RUNNING:
+        return ended || vm->status == VM_RUNNING;
+    case WAIT_READY:
+        return ended || (vm->status == VM_RUNNING && vm->ready);
+    case WAIT_ENDED:
+        return ended;
+    case WAIT_GONE:
+        return false; /* vm_erase answers */
+    }
+    return false;
+}
+
+void vm_settle(struct vm *vm)
+{
+    struct waiter **at = &vm->waiters;
+
+    while (*at) {
+        struct waiter *w = *at;
+
+        if (!wait_over(vm, w->what)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        waiter_end(w, 0, NULL, vm);
+        at = &vm->waiters; /* the callback may have changed the list */
+    }
+}
+
+static void waiter_late(struct timer *t)
+{
+    struct waiter *w = container_of(t, struct waiter, timer);
+    struct vm *vm = w->vm;
+    struct waiter **at = &vm->waiters;
+
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    waiter_end(w, 0, NULL, vm);
+}
+
+void vm_add_waiter(struct vm *vm, struct waiter *w)
+{
+    w->vm = vm;
+    w->next = vm->waiters;
+    vm->waiters = w;
+    if (w->timeout_ms >= 0 && loop_timer(vm->engine->cfg.loop, &w->timer, mono_ms() + w->timeout_ms, waiter_late) < 0)
+        waiter_late(&w->timer);
+}
+
+/* --- transactions ------------------------------------------------------------------------------------------------ */
+
+struct commit {
+    struct store_op op;
+    struct vm *vm;
+    struct vm_row row; /* the new one; its strings are borrowed from the VM or from `owned` */
+    char *owned[3];
+    char event[32], *message;
+    void (*then)(struct vm *vm);
+    void (*failed)(struct vm *vm, int r, const struct vl_error *err);
+    enum vm_desire desire;
+    enum vm_status status;
+};
+
+static void commit_free(struct commit *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(c->owned); i++)
+        free(c->owned[i]);
+    free(c->message);
+    free(c);
+}
+
+static int commit_run(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    struct commit *c = container_of(op, struct commit, op);
+    int r;
+
+    if ((r = store_vm_update(tx, &c->row, err)) < 0 || !*c->event) return r;
+    return store_event_add(tx, c->row.id, c->row.name, c->event, c->row.status, c->message ? c->message : "",
+                           c->row.updated_ms, err);
+}
+
+static void replace_string(char **dst, char **owned)
+{
+    if (!*owned) return;
+    free(*dst);
+    *dst = take_ptr(*owned);
+}
+
+static void commit_apply(struct commit *c)
+{
+    struct vm *vm = c->vm;
+
+    replace_string(&vm->row.reason, &c->owned[0]);
+    replace_string(&vm->row.boot, &c->owned[1]);
+    replace_string(&vm->row.kernel_cmdline, &c->owned[2]);
+    vm->row.pid = c->row.pid;
+    vm->row.has_exit_code = c->row.has_exit_code;
+    vm->row.exit_code = c->row.exit_code;
+    vm->row.updated_ms = c->row.updated_ms;
+    vm->status = c->status;
+    vm->desire = c->desire;
+}
+
+static void retry_step(struct timer *t)
+{
+    vm_step(container_of(t, struct vm, retry));
+}
+
+static void commit_done(struct store_op *op, int r, const struct vl_error *err)
+{
+    struct commit *c = container_of(op, struct commit, op);
+    struct vm *vm = c->vm;
+    void (*then)(struct vm *) = c->then;
+    void (*failed)(struct vm *, int, const struct vl_error *) = c->failed;
+
+    vm->busy = false;
+    if (r < 0) {
+        log_err("vm=%s: cannot record '%s': %s", vm->row.name, c->row.status, err->msg);
+        commit_free(c);
+        if (failed)
+            failed(vm, r, err);
+        else if (!vm->engine->closing)
+            (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + COMMIT_RETRY_MS, retry_step);
+        return;
+    }
+    if (vm->status != c->status) log_info("vm=%s status=%s %s", vm->row.name, c->row.status, c->row.reason);
+    commit_apply(c);
+    commit_free(c);
+    if (then) then(vm);
+    vm_settle(vm);
+    vm_step(vm);
+}
+
+struct vm_change vm_change_of(const struct vm *vm)
+{
+    return (struct vm_change){.desire = vm->desire, .status = vm->status, .pid = -1};
+}
+
+static int copy_string(char **owned, const char *s)
+{
+    return s && !(*owned = strdup(s)) ? -ENOMEM : 0;
+}
+
+static struct commit *commit_new(struct vm *vm, const struct vm_change *c)
+{
+    struct commit *t = calloc(1, sizeof(*t));
+
+    if (!t) return NULL;
+    t->op = (struct store_op){.run = commit_run, .done = commit_done};
+    t->vm = vm;
+    t->row = vm->row;
+    t->status = c->status;
+    t->desire = c->desire;
+    if (copy_string(&t->owned[0], c->reason) < 0 || copy_string(&t->owned[1], c->boot) < 0 ||
+        copy_string(&t->owned[2], c->kernel_cmdline) < 0 || copy_string(&t->message, c->message) < 0) {
+        commit_free(t);
+        return NULL;
+    }
+    if (t->owned[0]) t->row.reason = t->owned[0];
+    if (t->owned[1]) t->row.boot = t->owned[1];
+    if (t->owned[2]) t->row.kernel_cmdline = t->owned[2];
+    if (c->event) (void)strf(t->event, sizeof(t->event), "%s", c->event);
+    t->row.status = (char *)vm_status_name(c->status);
+    t->row.desired = (char *)vm_desire_name(c->desire);
+    if (c->pid >= 0) t->row.pid = c->pid;
+    if (c->new_exit_code || c->clear_exit_code) {
+        t->row.has_exit_code = c->new_exit_code;
+        t->row.exit_code = c->new_exit_code ? c->exit_code : 0;
+    }
+    t->row.updated_ms = wall_ms();
+    return t;
+}
+
+void vm_commit(struct vm *vm, const struct vm_change *c, void (*then)(struct vm *vm),
+               void (*failed)(struct vm *vm, int r, const struct vl_error *err))
+{
+    struct commit *t = commit_new(vm, c);
+
+    if (!t) {
+        struct vl_error err = {0};
+        int r = vl_fail_errno(&err, ENOMEM, "record VM");
+
+        if (failed)
+            failed(vm, r, &err);
+        else
+            (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + COMMIT_RETRY_MS, retry_step);
+        return;
+    }
+    t->then = then;
+    t->failed = failed;
+    vm->busy = true;
+    store_post(vm->engine->cfg.store, &t->op);
+}

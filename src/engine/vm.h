@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the engine: one VM and what happens to it. All fields belong to the loop thread; a job or transaction in
+ * flight
+ * (`busy`) may read `row`, `manifest` and `config`, which therefore change only when nothing is in flight.
+ *
+ * How it works: callbacks set facts (vmm_gone, agent_up, late, an intent in the queue), then vm_step looks at the
+ * desired state, the committed status and the facts and begins at most one transaction or job. When that has finished
+ * it looks again. There is no other place where a VM moves.
+ */
+#pragma once
+#include "engine/engine.h"
+
+enum vm_desire { DESIRE_RUNNING, DESIRE_STOPPED, DESIRE_DELETED };
+
+/* Somebody who waits for a VM to get somewhere. */
+enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_ENDED, WAIT_GONE };
+struct waiter {
+    struct waiter *next;
+    struct vm *vm;
+    enum wait_for what;
+    int timeout_ms;
+    struct timer timer;
+    engine_vm_done done; /* NULL: forgotten */
+    void *arg;
+};
+
+enum intent_kind { INTENT_START, INTENT_STOP, INTENT_RESTART, INTENT_DELETE };
+struct intent {
+    struct intent *next;
+    enum intent_kind kind;
+    struct waiter *waiter; /* joins the VM's when the intent is committed */
+};
+
+struct vm {
+    struct engine *engine;
+    struct vm *next; /* in order of id */
+    struct vm_row row;
+    enum vm_status status;
+    enum vm_desire desire;
+    struct manifest manifest;
+    struct vm_config config;
+    char dir[256];
+
+    bool busy;
+    struct intent *intents;
+    struct waiter *waiters;
+
+    /* The present boot. */
+    bool token_fresh; /* row.boot was committed for a launch that has not been tried */
+    int attempts;     /* launches since the VM was last asked to start */
+    bool live;        /* its VMM runs, as far as we know */
+    struct vmm_run run;
+    struct watch vmm_watch;
+    struct guest *guest;
+    bool ready;
+    char reason_now[160]; /* what is wrong at this moment and not worth a row: "the agent does not answer" */
+    bool workload_ended;
+    int64_t workload_code;
+
+    /* Facts that wait for vm_step. */
+    bool vmm_gone, agent_up, late, stop_asked;
+    struct timer deadline; /* of the boot, of the stop, of the machine's end after its workload's */
+    struct timer retry;    /* of a transaction that failed, or of a silent agent */
+};
+
+struct engine {
+    struct engine_config cfg;
+    struct pool *pool; /* jobs of VMs */
+    struct pool *lane; /* artifact work, one job at a time and in order */
+    struct vm *vms;
+    struct plugin *plugins;
+    struct create *creating;
+    size_t strangers;
+    struct plugin_op *plugin_ops; /* in flight */
+    bool closing;
+};
+
+/* --- vm.c: steps, commits, waiters ------------------------------------------------------------------------------- */
+struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err); /* takes the row's content */
+void vm_free(struct vm *vm); /* not while busy; waiters must be gone */
+void vm_insert(struct engine *e, struct vm *vm);
+void vm_remove(struct vm *vm);
+/* Looks and begins at most one thing (step.c). */
+void vm_step(struct vm *vm);
+/* Answers the waiters whose wait is over. */
+void vm_settle(struct vm *vm);
+void vm_add_waiter(struct vm *vm, struct waiter *w);
+/* Answers and frees. */
+void waiter_end(struct waiter *w, int r, const struct vl_error *err, struct vm *vm);
+/* Drops a waiter that nobody waits for any more. */
+void waiter_free(struct waiter *w);
+
+/* A change of the row and the event that tells of it; unset members keep the row's value. */
+struct vm_change {
+    enum vm_desire desire;
+    enum vm_status status;
+    const char *reason, *boot, *kernel_cmdline; /* NULL: keep */
+    bool new_exit_code, clear_exit_code;
+    int64_t exit_code;
+    int64_t pid;       /* -1: keep */
+    const char *event; /* NULL: none */
+    const char *message;
+};
+struct vm_change vm_change_of(const struct vm *vm);
+/*
+ * Commits; then, on the loop, `then` (may be NULL) with the row already changed, waiters and the next step. Where the
+ * commit fails: `failed` if given (an intent: its requester is told), else the same step is tried again in a second.
+ */
+void vm_commit(struct vm *vm, const struct vm_change *c, void (*then)(struct vm *vm),
+               void (*failed)(struct vm *vm, int r, const struct vl_error *err));
+const char *vm_desire_name(enum vm_desire d);
+
+/* --- step.c --------------------------------------------------------------------------------------------------------
+ */
+/* Queues what a client wants of this VM; `w` (may be NULL) is answered by it. Takes both. -ENOMEM: nothing was queued.
+ */
+int vm_intend(struct vm *vm, enum intent_kind kind, struct waiter *w);
+
+/* --- boot.c --------------------------------------------------------------------------------------------------------
+ */
+void vm_begin_boot(struct vm *vm); /* a new token, then the launch */
+void vm_launch(struct vm *vm);
+/* A VMM of this VM runs (launched or adopted): watch it and talk to its agent. */
+void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_ms);
+void vm_detach(struct vm *vm); /* forget process and channel; touches neither */
+void vm_commit_running(struct vm *vm);
+
+/* --- end.c ---------------------------------------------------------------------------------------------------------
+ */
+void vm_ask_stop(struct vm *vm); /* the agent, with its time */
+void vm_end_vmm(struct vm *vm);  /* the VMM itself, now */
+void vm_collect(struct vm *vm);  /* why it ended, and what follows */
+void vm_erase(struct vm *vm);    /* folder, row, memory */
+
+/* --- adopt.c -------------------------------------------------------------------------------------------------------
+ */
+void vm_adopt(struct vm *vm);
+/* The ids that have a folder; the caller's. */
+int folders_list(const char *vms_dir, int64_t **ret, size_t *ret_n);
+/* Removes those of them that belong to no VM, unless a VMM runs there. Takes ids. */
+void engine_sweep(struct engine *e, int64_t *ids, size_t n);
+
+/* --- plugins.c -----------------------------------------------------------------------------------------------------
+ */
+int plugins_load(struct engine *e, struct vl_error *err);
+void plugins_free(struct engine *e);
+const struct manifest *plugin_manifest(const struct plugin *p);
+const char *plugin_manifest_text(const struct plugin *p);
+/* An install in flight wants this artifact. */
+bool plugin_ops_want(const struct engine *e, const char *checksum);
+void plugin_ops_forget(struct engine *e, const void *arg);
+/* Deletes the artifact of a manifest that no plugin and no VM refers to any more. */
+void artifact_release(struct engine *e, const char *checksum);
+/* Bare hex of "sha256:<hex>". */
+const char *checksum_hex(const char *checksum);
+
+/* --- create.c ------------------------------------------------------------------------------------------------------
+ */
+/* A VM on its way into the registry holds this host port. */
+bool create_holds_port(const struct engine *e, const char *protocol, const char *host_ip, int64_t port);
+/* Nobody waits for `arg` any more. */
+void creates_forget(struct engine *e, const void *arg);
+/* A fresh name for a boot. */
+void random_token(char token[static BOOT_TOKEN_LEN + 1]);
