@@ -155,7 +155,7 @@ void vm_launch(struct vm *vm)
 
     vm->token_fresh = false;
     vm->attempts++;
-    vm->ready = vm->agent_up = vm->late = vm->stop_asked = vm->workload_ended = false;
+    vm->ready = vm->agent_up = vm->late = vm->agent_awaited = vm->stop_asked = vm->workload_ended = false;
     *vm->reason_now = '\0';
     if (l && (r = guest_config_fill(vm, &l->guest)) == 0) {
         l->vm = vm;
@@ -259,6 +259,7 @@ void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_
 
     vm->run = *run;
     vm->live = true;
+    vm->agent_up = vm->status != VM_STARTING; /* an adopted VM's has answered before */
     if (proc_open(&run->vmm, &fd) < 0 || loop_watch(loop, &vm->vmm_watch, fd, EPOLLIN, vmm_ended) < 0) {
         if (fd >= 0) (void)close(fd);
         vm->vmm_watch.fd = -1;
@@ -280,7 +281,7 @@ void vm_detach(struct vm *vm)
         vm->vmm_watch.fd = -1;
     }
     guest_free(take_ptr(vm->guest));
-    vm->live = vm->ready = vm->agent_up = vm->late = vm->vmm_gone = vm->stop_asked = false;
+    vm->live = vm->ready = vm->agent_up = vm->late = vm->vmm_gone = vm->agent_awaited = vm->stop_asked = false;
 }
 
 static void running_done(struct vm *vm)

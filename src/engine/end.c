@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engine/vm.h"
 
+#define AWAIT_MS     3000 /* for an agent that was there to come back */
 #define AGENT_MS     5000 /* beyond the workload's grace: to end the machine */
 #define QMP_MS       2000 /* for the VMM to obey `quit` */
 #define TERM_MS      2000 /* for the VMM to obey SIGTERM */
@@ -28,6 +29,15 @@ static void poweroff_asked(void *arg, int r)
 
     if (r == 0 || r == -ECANCELED) return;
     vm->late = true; /* the agent will not do it */
+    vm_step(vm);
+}
+
+void vm_await_agent(struct vm *vm)
+{
+    if (vm->agent_awaited) return;
+    vm->agent_awaited = true;
+    if (loop_timer(vm->engine->cfg.loop, &vm->deadline, mono_ms() + AWAIT_MS, stop_late) == 0) return;
+    vm->late = true;
     vm_step(vm);
 }
 

@@ -186,12 +186,14 @@ static void step_stopping(struct vm *vm)
 {
     if (!vm->live)
         vm_collect(vm);
-    else if (vm->stop_asked && !vm->late)
+    else if (vm->late || !vm->agent_up)
+        vm_end_vmm(vm);
+    else if (vm->stop_asked)
         return;
-    else if (!vm->stop_asked && engine_vm_guest(vm))
+    else if (engine_vm_guest(vm))
         vm_ask_stop(vm);
     else
-        vm_end_vmm(vm);
+        vm_await_agent(vm); /* it was there a moment ago: the workload shall have its SIGTERM */
 }
 
 void vm_step(struct vm *vm)

@@ -59,7 +59,7 @@ struct vm {
     int64_t workload_code;
 
     /* Facts that wait for vm_step. */
-    bool vmm_gone, agent_up, late, stop_asked;
+    bool vmm_gone, agent_up, late, agent_awaited, stop_asked;
     struct timer deadline; /* of the boot, of the stop, of the machine's end after its workload's */
     struct timer retry;    /* of a transaction that failed, or of a silent agent */
 };
@@ -129,9 +129,10 @@ void vm_commit_running(struct vm *vm);
 /* --- end.c ---------------------------------------------------------------------------------------------------------
  */
 void vm_ask_stop(struct vm *vm); /* the agent, with its time */
-void vm_end_vmm(struct vm *vm);  /* the VMM itself, now */
-void vm_collect(struct vm *vm);  /* why it ended, and what follows */
-void vm_erase(struct vm *vm);    /* folder, row, memory */
+void vm_await_agent(struct vm *vm);
+void vm_end_vmm(struct vm *vm); /* the VMM itself, now */
+void vm_collect(struct vm *vm); /* why it ended, and what follows */
+void vm_erase(struct vm *vm);   /* folder, row, memory */
 
 /* --- adopt.c -------------------------------------------------------------------------------------------------------
  */
