@@ -43,7 +43,8 @@ extern const struct schema guest_health_schema;
 
 /*
  * A line of GET /v1/events. The first line is `state` with the present state; then `ready` when the workload becomes
- * it, and `workload_exited` with code (128 + signal when a signal ended it, as shells say) and signal.
+ * it, and `workload_exited` with code (128 + signal when a signal ended it, as shells say) and signal (left out where
+ * 0).
  */
 struct guest_event {
     char *type; /* "state", "ready", "workload_exited"; others are to be ignored */

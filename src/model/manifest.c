@@ -114,7 +114,11 @@ int manifest_decode(const json_t *in, const char *where, struct manifest *ret, j
     auto_strv notes = {0};
     int r;
 
-    if (!json_is_object(in)) return schema_decode(&manifest_schema, in, where, &m, NULL, err);
+    if (!json_is_object(in)) {
+        r = schema_decode(&manifest_schema, in, "", &m, NULL, err);
+        if (!str_eq(where, "manifest")) (void)vl_wrap(err, "%s", where); /* whole, as it may be a long path */
+        return r;
+    }
     if (!(doc = json_deep_copy(in))) return vl_fail_errno(err, ENOMEM, "copy %s", where);
     if ((r = decode(doc, &m, &rootfs, &notes, err)) < 0) {
         (void)vl_wrap(err, "%s", where);
