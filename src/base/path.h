@@ -17,7 +17,8 @@ struct paths {
  * XDG_CONFIG_HOME) config_file is "".
  */
 int paths_find(struct paths *ret, struct vl_error *err);
-/* The same with folders from a flag or a file, which win over VOLANT_STATE_DIR and VOLANT_RUNTIME_DIR where not NULL. */
+/* The same with folders from a flag or a file, which win over VOLANT_STATE_DIR and VOLANT_RUNTIME_DIR where not NULL.
+ */
 int paths_find_for(const char *state_dir, const char *runtime_dir, struct paths *ret, struct vl_error *err);
 /* config_file alone. */
 int paths_config_file(char ret[static 256], struct vl_error *err);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What handlers act on, and the table of routes. One file for each resource: system.c plugins.c blobs.c vms.c logs.c.
+ */
+#pragma once
+#include "engine/engine.h"
+#include "volantd/host.h"
+#include "volantd/router.h"
+
+struct api {
+    struct loop *loop;
+    struct engine *engine;
+    struct artifacts *artifacts;
+    struct pool *pool; /* what blocks in a handler: files of blobs, console logs, QEMU's version */
+    const struct vmm_host *host;
+    const char *state_dir, *socket, *listen /* TCP, "" for none */;
+    const char *gateway;   /* of the VMs' network */
+    int64_t started_ms;    /* mono_ms */
+    char qemu_version[64]; /* "" until it was asked for */
+    struct host_cpu cpu;
+};
+
+extern const struct api_route api_routes[];
+extern const size_t api_n_routes;
+
+/* For requests that wait for the engine: their `release`. `state` is the struct api. */
+void api_forget(struct api_req *req);
+/* An engine_done: an empty reply with the status that was put into reply.status, or the error. */
+void api_done(void *arg, int r, const struct vl_error *err);
+
+enum api_end healthz_get(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end system_status(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end system_info(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end system_summary(struct api *api, struct api_req *req, struct vl_error *err);
+
+enum api_end plugins_list(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end plugins_install(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end plugin_get(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end plugin_get_manifest(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end plugin_set_enabled(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end plugin_remove(struct api *api, struct api_req *req, struct vl_error *err);
+
+enum api_end blob_head(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end blob_put(struct api *api, struct api_req *req, struct vl_error *err);
+
+enum api_end vms_list(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vms_create(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_get(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_start(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_stop(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_restart(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err);
+
+/* The VM of params[0], or NULL and VL_NOT_FOUND. */
+struct vm *api_vm(struct api *api, const struct api_req *req, struct vl_error *err);

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log lines as the API gives them: {"name","stream","line","timestamp"} and a newline. */
+#pragma once
+#include "base/str.h"
+
+void lines_add(struct strbuf *b, const char *name, const char *stream, const char *line, const char *timestamp);
+/* From a line of the agent's (model/guest.h). A negative errno if it is none; then nothing was added. */
+int lines_add_guest(struct strbuf *b, const char *name, const char *json, size_t n);
+/* The last `tail` lines (-1: all) of console output, stream "console", no time. Long lines are cut at LOG_LINE_MAX. */
+void lines_add_console(struct strbuf *b, const char *name, const char *text, size_t n, int64_t tail);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volantd/list.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "volantd/api.h"
+
+static int parse_number(const struct api_req *req, const char *name, uint64_t *ret, struct vl_error *err)
+{
+    const char *text = api_query(req, name);
+
+    if (!text || parse_u64(text, 0, INT64_MAX, ret) == 0) return 0;
+    return vl_fail(err, VL_INVALID, "invalid %s: a number from 0 on is wanted",
+                   name); /* begins as the contract has it */
+}
+
+int list_query_parse(const struct api_req *req, struct list_query *ret, struct vl_error *err)
+{
+    static const char *const names[] = {
+        [SORT_CREATED] = "created_at", [SORT_UPDATED] = "updated_at", [SORT_NAME] = "name",
+        [SORT_STATUS] = "status",      [SORT_RUNTIME] = "runtime",
+    };
+    struct list_query q = {.req = req, .limit = UINT64_MAX};
+    const char *sort = api_query(req, "sort"), *order = api_query(req, "order");
+    int r;
+
+    if ((r = parse_number(req, "limit", &q.limit, err)) < 0 || (r = parse_number(req, "offset", &q.offset, err)) < 0)
+        return r;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(sort, names[i])) q.sort = (enum vm_sort)i;
+    q.descending = str_eq(order, "desc");
+    *ret = q;
+    return 0;
+}
+
+static const char *text_of(const char *s)
+{
+    return s ? s : "";
+}
+
+/* "a,b" holds the word, whatever its case. */
+static bool in_list(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (;;) {
+        size_t n = strcspn(list, ",");
+
+        if (n == len && strncasecmp(list, word, n) == 0) return true;
+        if (list[n] == '\0') return false;
+        list += n + 1;
+    }
+}
+
+static bool status_matches(const struct api_req *req, const char *status)
+{
+    bool asked = false;
+
+    for (size_t i = 0; i < req->n_pairs; i++) {
+        if (!str_eq(req->pairs[i].name, "status") || *req->pairs[i].value == '\0') continue;
+        if (in_list(req->pairs[i].value, status)) return true;
+        asked = true;
+    }
+    return !asked;
+}
+
+static bool equals(const struct api_req *req, const char *name, const char *value)
+{
+    const char *want = api_query(req, name);
+
+    return !want || *want == '\0' || strcasecmp(want, text_of(value)) == 0;
+}
+
+bool list_matches(const struct list_query *q, const struct vm_view *v)
+{
+    const char *text = api_query(q->req, "q");
+
+    if (!status_matches(q->req, text_of(v->status)) || !equals(q->req, "runtime", v->runtime) ||
+        !equals(q->req, "plugin", v->plugin))
+        return false;
+    return !text || strcasestr(text_of(v->name), text) || strcasestr(text_of(v->ip_address), text) ||
+           strcasestr(text_of(v->runtime), text);
+}
+
+static int compare_i64(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+int list_compare(const struct list_query *q, const struct vm_view *a, const struct vm_view *b)
+{
+    int r = 0;
+
+    switch (q->sort) {
+    case SORT_CREATED:
+        r = compare_i64(a->created_ms, b->created_ms);
+        break;
+    case SORT_UPDATED:
+        r = compare_i64(a->updated_ms, b->updated_ms);
+        break;
+    case SORT_NAME:
+        r = strcasecmp(text_of(a->name), text_of(b->name));
+        break;
+    case SORT_STATUS:
+        r = strcmp(text_of(a->status), text_of(b->status));
+        break;
+    case SORT_RUNTIME:
+        r = strcasecmp(text_of(a->runtime), text_of(b->runtime));
+        break;
+    }
+    if (r == 0) r = compare_i64(a->id, b->id);
+    return q->descending ? -r : r;
+}
+
+/* --- the handler -------------------------------------------------------------------------------------------------- */
+
+struct selection {
+    const struct list_query *query;
+    struct vm **vms;
+    size_t n, cap;
+    bool failed;
+};
+
+static bool select_vm(void *arg, struct vm *vm)
+{
+    struct selection *s = arg;
+    struct vm_view view;
+
+    engine_vm_view(vm, &view);
+    if (!list_matches(s->query, &view)) return true;
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? 2 * s->cap : 64;
+        struct vm **vms = reallocarray(s->vms, cap, sizeof(struct vm *));
+
+        if (!vms) {
+            s->failed = true;
+            return false;
+        }
+        s->vms = vms;
+        s->cap = cap;
+    }
+    s->vms[s->n++] = vm;
+    return true;
+}
+
+static int compare_vms(const void *a, const void *b, void *arg)
+{
+    struct vm_view view_a, view_b;
+
+    engine_vm_view(*(struct vm *const *)a, &view_a);
+    engine_vm_view(*(struct vm *const *)b, &view_b);
+    return list_compare(arg, &view_a, &view_b);
+}
+
+static json_t *page(const struct selection *s)
+{
+    json_t *list = json_array();
+
+    for (uint64_t i = s->query->offset; list && i < s->n && i - s->query->offset < s->query->limit; i++) {
+        struct vm_view view;
+
+        engine_vm_view(s->vms[i], &view);
+        if (json_array_append_new(list, vm_view_encode(&view)) == 0) continue;
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+enum api_end vms_list(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    struct list_query query;
+    struct selection s = {.query = &query};
+    char total[24];
+    enum api_end end;
+
+    if (list_query_parse(req, &query, err) < 0) return API_FAILED;
+    (void)engine_vm_each(api->engine, select_vm, &s);
+    if (s.n > 1) qsort_r(s.vms, s.n, sizeof(struct vm *), compare_vms, &query);
+    (void)strf(total, sizeof(total), "%zu", s.n);
+    api_header(req, "X-Total-Count", total);
+    end = api_json(req, 200, s.failed ? NULL : page(&s), err);
+    free(s.vms);
+    return end;
+}

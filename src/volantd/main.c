@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volantd. It starts in the order: settings, folders and their locks, database, registry, listeners; and stops in
+ * reverse. SIGTERM and SIGINT end it and leave every VM running; SIGHUP is ignored (settings are read at start).
+ */
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "config.h"
+#include "volantd/api.h"
+#include "volantd/http.h"
+#include "volantd/settings.h"
+
+#define WORKERS        8 /* jobs of VMs at once */
+#define API_WORKERS    2 /* what blocks in handlers */
+#define WORKER_IDLE_MS 5000
+#define PID_MAX_BYTES  16
+
+static const int end_signals[] = {SIGTERM, SIGINT};
+
+struct daemon {
+    struct settings settings;
+    int state_lock, runtime_lock;
+    char listen[64]; /* TCP, as bound */
+    char vms_dir[300];
+    struct vmm_host host;
+    struct loop *loop;
+    struct store *store;
+    struct artifacts *artifacts;
+    struct engine *engine;
+    struct pool *pool;
+    struct api api;
+    struct http *http;
+};
+
+/* --- starting ----------------------------------------------------------------------------------------------------- */
+
+/* Locks a folder for this process and leaves its pid there for the next one to name. */
+static int lock_folder(const char *folder, int *ret_fd, struct vl_error *err)
+{
+    char path[300], pid[PID_MAX_BYTES] = "";
+    auto_close int fd = -1;
+    int r;
+
+    if (strf(path, sizeof(path), "%s/lock", folder) < 0) return vl_fail_errno(err, ENAMETOOLONG, "%s", folder);
+    if ((r = lock_file(path, &fd)) == -EWOULDBLOCK) {
+        auto_free char *text = NULL;
+        int known = read_file_at(AT_FDCWD, path, PID_MAX_BYTES, &text, NULL);
+
+        return vl_fail(err, VL_CONFLICT,
+                       "another volantd (pid %s) uses %s: stop it, or give this one other folders by --state-dir and "
+                       "--runtime-dir",
+                       known < 0 || !*text ? "unknown" : text, folder);
+    }
+    if (r < 0) return vl_fail_errno(err, r, "lock %s", path);
+    (void)strf(pid, sizeof(pid), "%d", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || (r = write_all(fd, pid, strlen(pid), -1)) < 0)
+        return vl_fail_errno(err, r < 0 ? r : errno, "write %s", path);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+/* VMs of root's volantd run as users of their own, who may pass through the state folder to what is theirs. */
+static int make_folders(struct daemon *d, struct vl_error *err)
+{
+    const struct paths *p = &d->settings.paths;
+    mode_t mode = geteuid() == 0 ? 0711 : 0700;
+    int r;
+
+    if (strf(d->vms_dir, sizeof(d->vms_dir), "%s/vms", p->state_dir) < 0)
+        return vl_fail_errno(err, ENAMETOOLONG, "%s", p->state_dir);
+    if ((r = mkdir_p(p->state_dir, mode)) < 0)
+        return vl_fail_errno(err, r, "make the state folder %s (choose another by --state-dir)", p->state_dir);
+    if ((r = mkdir_p(p->runtime_dir, geteuid() == 0 ? 0755 : 0700)) < 0)
+        return vl_fail_errno(err, r, "make the runtime folder %s (choose another by --runtime-dir)", p->runtime_dir);
+    if ((r = lock_folder(p->state_dir, &d->state_lock, err)) < 0) return r;
+    if (!str_eq(p->state_dir, p->runtime_dir) && (r = lock_folder(p->runtime_dir, &d->runtime_lock, err)) < 0) return r;
+    if ((r = mkdir_p(d->vms_dir, mode)) < 0) return vl_fail_errno(err, r, "make %s", d->vms_dir);
+    return 0;
+}
+
+static int open_engine(struct daemon *d, struct vl_error *err)
+{
+    const struct settings *s = &d->settings;
+    struct engine_config cfg = {
+        .loop = d->loop,
+        .store = d->store,
+        .artifacts = d->artifacts,
+        .host = &d->host,
+        .vms_dir = d->vms_dir,
+        .subnet = s->subnet,
+        .boot_deadline_ms = (int)s->boot_timeout_s * 1000,
+        .stop_grace_ms = (int)s->stop_timeout_s * 1000,
+        .workers = WORKERS,
+    };
+    int r;
+
+    if ((r = engine_new(&cfg, &d->engine, err)) < 0) return r;
+    return engine_start(d->engine, err);
+}
+
+static int open_state(struct daemon *d, struct vl_error *err)
+{
+    const struct settings *s = &d->settings;
+    char artifacts_dir[300];
+    uint32_t uid_base = geteuid() == 0 ? (uint32_t)s->uid_base : 0;
+    int r;
+
+    if (strf(artifacts_dir, sizeof(artifacts_dir), "%s/artifacts", s->paths.state_dir) < 0)
+        return vl_fail_errno(err, ENAMETOOLONG, "%s", s->paths.state_dir);
+    if ((r = vmm_host_probe(s->kernel, s->shim, s->qemu, uid_base, &d->host, err)) < 0 ||
+        (r = store_open(d->loop, s->db_path, &d->store, err)) < 0 ||
+        (r = artifacts_open(artifacts_dir, &d->artifacts, err)) < 0)
+        return r;
+    if ((r = pool_new(d->loop, API_WORKERS, WORKER_IDLE_MS, &d->pool)) < 0) return vl_fail_errno(err, r, "workers");
+    return open_engine(d, err);
+}
+
+static int open_listeners(struct daemon *d, struct vl_error *err)
+{
+    const struct settings *s = &d->settings;
+    int fd, r;
+
+    d->api = (struct api){
+        .loop = d->loop,
+        .engine = d->engine,
+        .artifacts = d->artifacts,
+        .pool = d->pool,
+        .host = &d->host,
+        .state_dir = s->paths.state_dir,
+        .socket = s->paths.socket,
+        .listen = d->listen,
+        .gateway = s->subnet.gateway_text,
+        .started_ms = mono_ms(),
+    };
+    if ((r = http_new(d->loop, &d->api, api_routes, api_n_routes, &d->http, err)) < 0) return r;
+    if (s->listen) {
+        if ((r = listen_tcp(&s->listen_addr, &fd, d->listen, err)) < 0 || (r = http_listen(d->http, fd, true, err)) < 0)
+            return r;
+        log_warn("every user of this host can control VMs through %s: this version has no tokens", d->listen);
+    }
+    if ((r = listen_unix(s->paths.socket, &fd, err)) < 0) return r;
+    return http_listen(d->http, fd, false, err);
+}
+
+static void on_signal(int signo, void *arg)
+{
+    struct daemon *d = arg;
+
+    log_info("%s: stopping; VMs go on", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+    loop_stop(d->loop);
+}
+
+static void daemon_close(struct daemon *d)
+{
+    if (d->http) (void)unlink(d->settings.paths.socket); /* ours: the folder is locked */
+    http_free(d->http);
+    engine_free(d->engine);
+    pool_free(d->pool);
+    store_close(d->store);
+    artifacts_close(d->artifacts);
+    loop_free(d->loop);
+    closep(&d->runtime_lock);
+    closep(&d->state_lock);
+    settings_done(&d->settings);
+}
+
+static int daemon_open(struct daemon *d, struct vl_error *err)
+{
+    int r;
+
+    if ((r = signals_block(end_signals, ARRAY_LEN(end_signals))) < 0 || (r = loop_new(&d->loop)) < 0 ||
+        (r = loop_signals(d->loop, end_signals, ARRAY_LEN(end_signals), on_signal, d)) < 0)
+        return vl_fail_errno(err, r, "event loop");
+    if ((r = make_folders(d, err)) < 0 || (r = open_state(d, err)) < 0) return r;
+    return open_listeners(d, err);
+}
+
+/* --- the process -------------------------------------------------------------------------------------------------- */
+
+static void prepare_process(void)
+{
+    struct rlimit files;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    /* Threads are few and short-lived: an arena each would only cost memory. */
+    (void)mallopt(M_ARENA_MAX, 2); /* NOLINT(concurrency-mt-unsafe): there is no other thread yet */
+    (void)umask(022);              /* NOLINT(concurrency-mt-unsafe) */
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGHUP, &ignore, NULL);
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == files.rlim_max) return;
+    files.rlim_cur = files.rlim_max; /* a VM takes a handful, a client one */
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static int serve(struct settings *settings, const struct strv *warnings, struct vl_error *err)
+{
+    int64_t start_us = mono_us();
+    struct daemon d = {.settings = *settings, .state_lock = -1, .runtime_lock = -1};
+    int r;
+
+    *settings = (struct settings){0}; /* moved */
+    log_set_level(d.settings.log_level);
+    for (size_t i = 0; i < warnings->len; i++)
+        log_warn("%s", warnings->items[i]);
+    if ((r = daemon_open(&d, err)) == 0) {
+        log_info("volantd %s serving on %s%s%s after %lld ms, state in %s", VOLANT_VERSION, d.settings.paths.socket,
+                 *d.listen ? " and " : "", d.listen, (long long)(mono_us() - start_us) / 1000,
+                 d.settings.paths.state_dir);
+        (void)malloc_trim(0);
+        if ((r = loop_run(d.loop)) < 0) vl_fail_errno(err, r, "event loop");
+    }
+    daemon_close(&d);
+    return r;
+}
+
+static const char *env_get(const char *name)
+{
+    return secure_getenv(name);
+}
+
+static const char details[] =
+    "A flag wins over the environment variable in brackets, which wins over the file.\n"
+    "SIGTERM and SIGINT end volantd and leave VMs running: the next volantd picks them up. SIGHUP is ignored.\n"
+    "Exit codes: 0 ended by a signal, 1 failed, 2 bad option or setting.\n\n"
+    "Examples:\n"
+    "  volantd                                     Serve on the Unix socket\n"
+    "  volantd --listen 127.0.0.1:7777             Also on TCP, where the original's clients look\n"
+    "  volantd --state-dir /srv/volant --log-level debug\n";
+
+static int run(const struct settings_flags *flags)
+{
+    auto_settings settings = {0};
+    auto_strv warnings = {0};
+    struct vl_error err = {0};
+
+    if (settings_load(flags, env_get, &settings, &warnings, &err) < 0) {
+        (void)fprintf(stderr, "volantd: %s\n", err.msg);
+        return 2;
+    }
+    prepare_process();
+    if (serve(&settings, &warnings, &err) < 0) {
+        log_err("%s", err.msg);
+        return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    auto_(settings_flags_done) struct settings_flags flags;
+    const struct command cmd = {.name = "",
+                                .operands = "",
+                                .summary = "The control plane of Volant: runs microVMs and "
+                                           "serves the API that volar uses.",
+                                .details = details,
+                                .opts = flags.opts};
+    const char *operand;
+    size_t n_operands = 0;
+    bool help = false;
+    struct vl_error err = {0};
+
+    log_set_thread("loop");
+    if (settings_flags_init(&flags) < 0) return 1;
+    if (opt_parse(flags.opts, argc - 1, argv + 1, &operand, 0, &n_operands, &help, &err) < 0) {
+        (void)fprintf(stderr, "volantd: %s\nSee volantd --help.\n", err.msg);
+        return 2;
+    }
+    if (help)
+        command_help(stdout, "volantd", &cmd, NULL);
+    else if (flags.version)
+        (void)printf("volantd %s\n", VOLANT_VERSION);
+    else
+        return run(&flags);
+    return fflush(stdout) == 0 ? 0 : 1;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /api/v1/plugins (contract 1.7). */
+#include <string.h>
+
+#include "volantd/api.h"
+
+static bool add_name(void *arg, struct plugin *p)
+{
+    return json_array_append_new(arg, json_string(engine_plugin_name(p))) == 0;
+}
+
+enum api_end plugins_list(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    json_t *names = json_array();
+
+    if (names) (void)engine_plugin_each(api->engine, add_name, names);
+    return api_json(req, 200, json_pack("{s:o}", "plugins", names), err);
+}
+
+static struct plugin *find(struct api *api, const struct api_req *req, struct vl_error *err)
+{
+    struct plugin *p = engine_plugin_find(api->engine, req->params[0]);
+    char shown[QUOTED_SIZE];
+
+    if (!p) vl_fail(err, VL_NOT_FOUND, "plugin %s not found: see `volar plugins list`", quoted(req->params[0], shown));
+    return p;
+}
+
+enum api_end plugin_get(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    struct plugin *p = find(api, req, err);
+
+    return p ? api_json_text(req, 200, engine_plugin_manifest(p), err) : API_FAILED;
+}
+
+enum api_end plugin_get_manifest(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    struct plugin *p = find(api, req, err);
+
+    if (p && !engine_plugin_enabled(p)) {
+        vl_fail(err, VL_CONFLICT, "plugin '%s' is disabled: `volar plugins enable %s`", req->params[0], req->params[0]);
+        return API_FAILED;
+    }
+    return p ? api_json_text(req, 200, engine_plugin_manifest(p), err) : API_FAILED;
+}
+
+/* The engine answers by api_done. */
+static enum api_end wait_for_engine(struct api *api, struct api_req *req, unsigned status)
+{
+    req->reply.status = status;
+    req->state = api;
+    req->release = api_forget;
+    return API_SUSPENDED;
+}
+
+enum api_end plugins_install(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    json_auto_t *manifest = NULL;
+    auto_strv warnings = {0};
+    int r;
+
+    if (api_body_json(req, &manifest, err) < 0) return API_FAILED;
+    r = engine_plugin_install(api->engine, manifest, &warnings, api_done, req, err);
+    api_warn(req, &warnings);
+    return r < 0 ? API_FAILED : wait_for_engine(api, req, 201);
+}
+
+/* {"enabled": bool}, where absent means false (contract 1.7). */
+static int decode_enabled(const struct api_req *req, bool *ret, struct vl_error *err)
+{
+    json_auto_t *body = NULL;
+    const json_t *enabled;
+    int r;
+
+    if ((r = api_body_json(req, &body, err)) < 0) return r;
+    if (!json_is_object(body))
+        return vl_fail(err, VL_INVALID, "the body is not a JSON object like {\"enabled\": true}");
+    enabled = json_object_get(body, "enabled");
+    if (enabled && !json_is_boolean(enabled)) return vl_fail(err, VL_INVALID, "'enabled' is not true or false");
+    *ret = json_is_true(enabled);
+    return 0;
+}
+
+enum api_end plugin_set_enabled(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    bool enabled = false;
+
+    if (decode_enabled(req, &enabled, err) < 0 || !find(api, req, err) ||
+        engine_plugin_enable(api->engine, req->params[0], enabled, api_done, req, err) < 0)
+        return API_FAILED;
+    return wait_for_engine(api, req, 200);
+}
+
+enum api_end plugin_remove(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    if (!find(api, req, err) || engine_plugin_remove(api->engine, req->params[0], api_done, req, err) < 0)
+        return API_FAILED;
+    return wait_for_engine(api, req, 204);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The API at a glance. */
+#include "volantd/api.h"
+
+const struct api_route api_routes[] = {
+    {"GET", "/healthz", healthz_get, BODY_KEPT},
+    {"GET", "/api/v1/system/status", system_status, BODY_KEPT},
+    {"GET", "/api/v1/system/info", system_info, BODY_KEPT},
+    {"GET", "/api/v1/system/summary", system_summary, BODY_KEPT},
+    {"GET", "/api/v1/plugins", plugins_list, BODY_KEPT},
+    {"POST", "/api/v1/plugins", plugins_install, BODY_KEPT},
+    {"GET", "/api/v1/plugins/:plugin", plugin_get, BODY_KEPT},
+    {"DELETE", "/api/v1/plugins/:plugin", plugin_remove, BODY_KEPT},
+    {"GET", "/api/v1/plugins/:plugin/manifest", plugin_get_manifest, BODY_KEPT},
+    {"POST", "/api/v1/plugins/:plugin/enabled", plugin_set_enabled, BODY_KEPT},
+    {"HEAD", "/api/v1/blobs/:digest", blob_head, BODY_KEPT},
+    {"PUT", "/api/v1/blobs/:digest", blob_put, BODY_STREAMED},
+    {"GET", "/api/v1/vms", vms_list, BODY_KEPT},
+    {"POST", "/api/v1/vms", vms_create, BODY_KEPT},
+    {"GET", "/api/v1/vms/:name", vm_get, BODY_KEPT},
+    {"DELETE", "/api/v1/vms/:name", vm_delete, BODY_KEPT},
+    {"POST", "/api/v1/vms/:name/start", vm_start, BODY_KEPT},
+    {"POST", "/api/v1/vms/:name/stop", vm_stop, BODY_KEPT},
+    {"POST", "/api/v1/vms/:name/restart", vm_restart, BODY_KEPT},
+    {"GET", "/api/v1/vms/:name/logs", vm_logs, BODY_KEPT},
+};
+const size_t api_n_routes = ARRAY_LEN(api_routes);
+
+void api_forget(struct api_req *req)
+{
+    struct api *api = req->state;
+
+    engine_forget(api->engine, req);
+}
+
+void api_done(void *arg, int r, const struct vl_error *err)
+{
+    struct api_req *req = arg;
+
+    if (r < 0) api_fail(req, err);
+    api_resume(req);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volantd/settings.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/io.h"
+
+#define FILE_MAX     (64ul * 1024)
+#define LARGE_ID     9999999999ll /* VMs' numbers stay below it in any life */
+#define CONSOLE_SOCK "console.sock"
+
+enum setting_type {
+    SET_FOLDER,  /* absolute path, for struct paths */
+    SET_PATH,    /* absolute path, "~/" allowed */
+    SET_NUMBER,  /* within [min, max] */
+    SET_LISTEN,  /* listen_parse */
+    SET_SUBNET,  /* subnet_parse */
+    SET_LEVEL,   /* log_parse_level */
+    SET_IGNORED, /* accepted with a warning */
+    SET_REFUSED, /* would be a promise that this version does not keep */
+};
+
+struct setting {
+    const char *name, *flag, *value;
+    enum setting_type type;
+    size_t offset; /* in struct settings, or struct folders */
+    uint64_t min, max;
+    const char *def; /* as text; NULL: none */
+    const char *help;
+};
+
+struct folders {
+    const char *state, *runtime;
+};
+
+static const struct setting table[] = {
+    {"VOLANT_STATE_DIR", "state-dir", "DIR", SET_FOLDER, offsetof(struct folders, state),
+     .help = "Registry, artifacts, VMs (default /var/lib/volant, or $XDG_STATE_HOME/volant for ordinary users)"},
+    {"VOLANT_RUNTIME_DIR", "runtime-dir", "DIR", SET_FOLDER, offsetof(struct folders, runtime),
+     .help = "Socket volantd.sock (default /run/volant, or $XDG_RUNTIME_DIR/volant for ordinary users)"},
+    {"VOLANT_DB_PATH", "db", "FILE", SET_PATH, offsetof(struct settings, db_path),
+     .help = "Database (default state.db in the state folder)"},
+    {"VOLANT_API_LISTEN", "listen", "ADDR:PORT", SET_LISTEN, offsetof(struct settings, listen),
+     .help = "Serve the API on loopback TCP too, for every user of this host (default: the Unix socket alone)"},
+    {"VOLANT_SUBNET", "subnet", "CIDR", SET_SUBNET, offsetof(struct settings, subnet), .def = "192.168.127.0/24",
+     .help = "Network of the VMs: gateway .1, VMs from .10 on"},
+    {"VOLANT_UID_BASE", "uid-base", "N", SET_NUMBER, offsetof(struct settings, uid_base), 65536, 4000000000, "2000000",
+     "A VM runs as user N + its id, where volantd is root"},
+    {"VOLANT_KERNEL_VMLINUX", "kernel", "FILE", SET_PATH, offsetof(struct settings, kernel),
+     .help = "Guest kernel (default: the installed vmlinux-generic)"},
+    {"VOLANT_SHIM", "shim", "FILE", SET_PATH, offsetof(struct settings, shim),
+     .help = "volant-shim (default: the installed one)"},
+    {"VOLANT_QEMU", "qemu", "FILE", SET_PATH, offsetof(struct settings, qemu),
+     .help = "qemu-system-x86_64 (default: from PATH)"},
+    {"VOLANT_BOOT_TIMEOUT", "boot-timeout", "SECONDS", SET_NUMBER, offsetof(struct settings, boot_timeout_s), 1, 600,
+     "30", "Time for a boot until the agent answers; it is tried once more"},
+    {"VOLANT_STOP_TIMEOUT", "stop-timeout", "SECONDS", SET_NUMBER, offsetof(struct settings, stop_timeout_s), 1, 300,
+     "10", "Time from SIGTERM to SIGKILL for a workload that is to stop"},
+    {"VOLANT_LOG_LEVEL", "log-level", "LEVEL", SET_LEVEL, offsetof(struct settings, log_level), .def = "info",
+     .help = "error, warn, info or debug"},
+    {"VOLANT_LOG_DIR", .type = SET_IGNORED, .help = "volantd logs to stderr, VMs into their folders"},
+    {"VOLANT_API_KEY", .type = SET_REFUSED,
+     .help = "this version has no API keys; the Unix socket is guarded by its mode"},
+    {"VOLANT_API_ALLOW_CIDR", .type = SET_REFUSED, .help = "this version serves loopback alone"},
+};
+_Static_assert(ARRAY_LEN(table) <= SETTINGS_MAX, "SETTINGS_MAX");
+
+/* --- command line ------------------------------------------------------------------------------------------------- */
+
+static char *help_text(const struct setting *s)
+{
+    return s->def ? strf_new("%s (default %s) [%s]", s->help, s->def, s->name) : strf_new("%s [%s]", s->help, s->name);
+}
+
+int settings_flags_init(struct settings_flags *f)
+{
+    size_t n = 0;
+
+    *f = (struct settings_flags){0};
+    f->opts[n++] = (struct opt){.name = "config",
+                                .type = OPT_STRING,
+                                .value = "FILE",
+                                .dest = &f->config,
+                                .help = "Settings as NAME=value lines with the names in brackets below (default "
+                                        "/etc/volant/volantd.conf, or $XDG_CONFIG_HOME/volant/volantd.conf)"};
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (!table[i].flag) continue;
+        if (!(f->help[i] = help_text(&table[i]))) return -ENOMEM;
+        f->opts[n++] = (struct opt){.name = table[i].flag,
+                                    .type = OPT_STRING,
+                                    .value = table[i].value,
+                                    .help = f->help[i],
+                                    .dest = &f->text[i]};
+    }
+    f->opts[n] = (struct opt){.name = "version", .type = OPT_FLAG, .help = "Print the version", .dest = &f->version};
+    return 0;
+}
+
+void settings_flags_done(struct settings_flags *f)
+{
+    for (size_t i = 0; i < ARRAY_LEN(f->help); i++)
+        free(f->help[i]);
+}
+
+/* --- file --------------------------------------------------------------------------------------------------------- */
+
+struct file {
+    const char *path;
+    char *text;                       /* cut into lines by parsing */
+    const char *values[SETTINGS_MAX]; /* in text; NULL: not set */
+    unsigned lines[SETTINGS_MAX];
+};
+
+static void file_done(struct file *f)
+{
+    free(f->text);
+}
+
+static char *trim(char *s)
+{
+    size_t n;
+
+    s += strspn(s, " \t\r");
+    n = strlen(s);
+    while (n > 0 && strchr(" \t\r", s[n - 1]))
+        n--;
+    if (n >= 2 && s[0] == '"' && s[n - 1] == '"') {
+        s++;
+        n -= 2;
+    }
+    s[n] = '\0';
+    return s;
+}
+
+static int parse_line(struct file *f, char *line, unsigned number, struct vl_error *err)
+{
+    char *name = trim(line), *equals, *value;
+
+    if (*name == '\0' || *name == '#') return 0;
+    if (!(equals = strchr(name, '=')))
+        return vl_fail(err, VL_INVALID, "%s:%u: '%.60s' is not NAME=value; comments begin with '#'", f->path, number,
+                       name);
+    *equals = '\0';
+    name = trim(name);
+    value = trim(equals + 1);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (!str_eq(table[i].name, name)) continue;
+        if (f->lines[i])
+            return vl_fail(err, VL_INVALID, "%s:%u: %s is set in line %u already: remove one", f->path, number, name,
+                           f->lines[i]);
+        f->values[i] = value;
+        f->lines[i] = number;
+        return 0;
+    }
+    return vl_fail(err, VL_INVALID, "%s:%u: there is no setting '%.60s': remove it; `volantd --help` lists all",
+                   f->path, number, name);
+}
+
+/* A file that is not there is empty, unless it was asked for. */
+static int file_read(struct file *f, bool asked, struct vl_error *err)
+{
+    size_t len = 0;
+    int r = *f->path ? read_file_at(AT_FDCWD, f->path, FILE_MAX, &f->text, &len) : -ENOENT;
+    char *save = f->text;
+
+    if (r == -ENOENT && !asked) return 0;
+    if (r < 0) return vl_fail(err, VL_INVALID, "cannot read the settings in %s: %s", f->path, vl_strerror(r));
+    if (strlen(f->text) != len) return vl_fail(err, VL_INVALID, "%s is not a text file", f->path);
+    for (unsigned number = 1; save; number++) {
+        char *line = strsep(&save, "\n");
+
+        if ((r = parse_line(f, line, number, err)) < 0) return r;
+    }
+    return 0;
+}
+
+/* --- values ------------------------------------------------------------------------------------------------------- */
+
+static int set_path(const char *text, const char *where, char **ret, struct vl_error *err)
+{
+    const char *home = secure_getenv("HOME");
+    char *path;
+
+    if (str_starts(text, "~/") && home)
+        path = strf_new("%s%s", home, text + 1);
+    else if (*text == '/')
+        path = strdup(text);
+    else
+        return vl_fail(err, VL_INVALID, "%s is '%.80s', not an absolute path: begin it with '/'", where, text);
+    if (!path) return vl_fail_errno(err, ENOMEM, "settings");
+    *ret = path;
+    return 0;
+}
+
+static int set_listen(const char *text, const char *where, struct settings *s, struct vl_error *err)
+{
+    int r = listen_parse(text, where, &s->listen_addr, err);
+
+    if (r < 0) return r;
+    return (s->listen = strdup(text)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
+}
+
+static int set_value(const struct setting *t, const char *text, const char *where, struct settings *s,
+                     struct folders *folders, struct strv *warnings, struct vl_error *err)
+{
+    char *base = t->type == SET_FOLDER ? (char *)folders : (char *)s;
+    void *dest = base + t->offset;
+
+    switch (t->type) {
+    case SET_FOLDER:
+        if (*text != '/')
+            return vl_fail(err, VL_INVALID, "%s is '%.80s', not an absolute path: begin it with '/'", where, text);
+        *(const char **)dest = text;
+        return 0;
+    case SET_PATH:
+        return set_path(text, where, dest, err);
+    case SET_NUMBER:
+        if (parse_u64(text, t->min, t->max, dest) == 0) return 0;
+        return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed %llu to %llu", where, text, (unsigned long long)t->min,
+                       (unsigned long long)t->max);
+    case SET_LISTEN:
+        return set_listen(text, where, s, err);
+    case SET_SUBNET:
+        return subnet_parse(text, where, dest, err);
+    case SET_LEVEL:
+        if (log_parse_level(text, dest) == 0) return 0;
+        return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed error, warn, info, debug", where, text);
+    case SET_IGNORED:
+        return strv_addf(warnings, "%s has no effect: %s", where, t->help) < 0 ? vl_fail_errno(err, ENOMEM, "settings")
+                                                                               : 0;
+    case SET_REFUSED:
+        break;
+    }
+    return vl_fail(err, VL_INVALID, "%s is not supported: %s; remove it", where, t->help);
+}
+
+/* The value that wins and where it comes from; NULL where the default does. */
+static const char *pick(size_t i, const struct settings_flags *flags, const char *(*env)(const char *name),
+                        const struct file *file, char *where, size_t size)
+{
+    const char *text = flags->text[i];
+
+    if (text && *text) {
+        (void)strf(where, size, "--%s", table[i].flag);
+        return text;
+    }
+    if ((text = env(table[i].name)) && *text) {
+        (void)strf(where, size, "%s", table[i].name);
+        return text;
+    }
+    (void)strf(where, size, "%s:%u: %s", file->path, file->lines[i], table[i].name);
+    return file->values[i] && *file->values[i] ? file->values[i] : NULL;
+}
+
+static int set_all(const struct settings_flags *flags, const char *(*env)(const char *name), const struct file *file,
+                   struct settings *s, struct strv *warnings, struct vl_error *err)
+{
+    struct folders folders = {0};
+    char where[512];
+    int r;
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        const char *text = pick(i, flags, env, file, where, sizeof(where));
+
+        if (!text && !(text = table[i].def)) continue;
+        if ((r = set_value(&table[i], text, where, s, &folders, warnings, err)) < 0) return r;
+    }
+    return paths_find_for(folders.state, folders.runtime, &s->paths, err);
+}
+
+static int check_folder(struct settings *s, struct vl_error *err)
+{
+    char path[108];
+
+    if (strf(path, sizeof(path), "%s/vms/%lld/" CONSOLE_SOCK, s->paths.state_dir, LARGE_ID) < 0)
+        return vl_fail(err, VL_INVALID,
+                       "the state folder's path '%s' is too long for the sockets of VMs below it (at most 79 bytes): "
+                       "choose a shorter one by --state-dir",
+                       s->paths.state_dir);
+    if (s->db_path) return 0;
+    return (s->db_path = strf_new("%s/state.db", s->paths.state_dir)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
+}
+
+void settings_done(struct settings *s)
+{
+    free(s->db_path);
+    free(s->listen);
+    free(s->kernel);
+    free(s->shim);
+    free(s->qemu);
+    *s = (struct settings){0};
+}
+
+int settings_load(const struct settings_flags *flags, const char *(*env)(const char *name), struct settings *ret,
+                  struct strv *warnings, struct vl_error *err)
+{
+    auto_settings s = {0};
+    auto_(file_done) struct file file = {0};
+    char path[256];
+    int r;
+
+    if ((r = paths_config_file(path, err)) < 0) return r;
+    file.path = flags->config ? flags->config : path;
+    if ((r = file_read(&file, flags->config != NULL, err)) < 0 ||
+        (r = set_all(flags, env, &file, &s, warnings, err)) < 0 || (r = check_folder(&s, err)) < 0)
+        return r;
+    *ret = s;
+    s = (struct settings){0};
+    return 0;
+}
