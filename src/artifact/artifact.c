@@ -10,30 +10,38 @@
 #include <sys/stat.h>
 
 #include "artifact/internal.h"
+#include "base/clock.h"
 #include "base/io.h"
-#include "base/proc.h"
 #include "base/str.h"
 
-#define FLOOR (64ULL << 20) /* bytes that stay free: the database must remain writable */
+#define FLOOR         (64ULL << 20) /* bytes that stay free: the database must remain writable */
+#define STALE_SECONDS 3600
 
 static int open_folder(const struct artifacts *a, const char *name, int *ret, struct vl_error *err)
 {
-    if (mkdirat(a->dir_fd, name, 0711) < 0 && errno != EEXIST)
-        return vl_fail_errno(err, errno, "make %s/%s", a->path, name);
+    bool made = mkdirat(a->dir_fd, name, 0711) == 0;
+
+    if (!made && errno != EEXIST) return vl_fail_errno(err, errno, "make %s/%s", a->path, name);
     *ret = openat(a->dir_fd, name, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return *ret < 0 ? vl_fail_errno(err, errno, "open %s/%s", a->path, name) : 0;
+    if (*ret < 0 || (made && fchmod(*ret, 0711) < 0)) /* whatever the umask */
+        return vl_fail_errno(err, errno, "open %s/%s", a->path, name);
+    return 0;
 }
 
-/* "<pid>-<random>": of a process that is gone, it will never be finished. */
-static bool is_stale(const char *name)
+/*
+ * "<pid>-<random>": of a process that is gone, or that has not written to it for an hour, for the pid may be another
+ * one's by now.
+ */
+static bool is_stale(const struct artifacts *a, const char *name)
 {
     char pid_text[16];
     const char *dash = strchr(name, '-');
+    struct stat st;
     uint64_t pid;
 
-    if (*name == '.') return false;
+    if (*name == '.' || fstatat(a->tmp_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return false;
     if (!dash || strf(pid_text, sizeof(pid_text), "%.*s", (int)(dash - name), name) < 0 ||
-        parse_u64(pid_text, 1, INT32_MAX, &pid) < 0)
+        parse_u64(pid_text, 1, INT32_MAX, &pid) < 0 || wall_ms() / 1000 - st.st_mtim.tv_sec > STALE_SECONDS)
         return true;
     return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
@@ -49,7 +57,7 @@ static void sweep(const struct artifacts *a)
         return;
     }
     while ((ent = readdir(d))) /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
-        if (is_stale(ent->d_name)) (void)unlinkat(a->tmp_fd, ent->d_name, 0);
+        if (is_stale(a, ent->d_name)) (void)unlinkat(a->tmp_fd, ent->d_name, 0);
     (void)closedir(d);
 }
 
@@ -121,8 +129,8 @@ int space_check(struct artifacts *a, uint64_t more, struct vl_error *err)
     return 0;
 }
 
-/* --- files on their way
- * ------------------------------------------------------------------------------------------------ */
+/* --- files on their way --------------------------------------------------------------------------------------------
+ */
 
 int staged_open(struct artifacts *a, struct staged *ret)
 {

@@ -10,8 +10,10 @@
 #define SHA256_HEX 64
 
 struct artifacts;
-/* Creates the folders (0711; files 0644) and removes what an interrupted put left (older than an hour or of a dead
- * process). */
+/*
+ * Creates the folders (0711; files 0644) and removes what an interrupted put left: of a dead process, or not written to
+ * for an hour.
+ */
 int artifacts_open(const char *dir, struct artifacts **ret, struct vl_error *err);
 void artifacts_close(struct artifacts *a);
 DEFINE_AUTO(struct artifacts *, artifacts_close)
@@ -23,7 +25,7 @@ bool artifact_present(struct artifacts *a, const char *hex, uint64_t *ret_size /
 
 /* Receiving a blob piece by piece. */
 struct artifact_put;
-/* expected_size 0: unknown. Refuses (VL_NO_SPACE) what would not leave the floor of free space. */
+/* expected_size 0: unknown. Refuses (VL_NO_SPACE) what would not leave the floor of 64 MiB free. */
 int artifact_put_begin(struct artifacts *a, const char *hex, uint64_t expected_size, struct artifact_put **ret,
                        struct vl_error *err);
 int artifact_put_write(struct artifact_put *p, const void *data, size_t n, struct vl_error *err);
@@ -31,12 +33,13 @@ int artifact_put_write(struct artifact_put *p, const void *data, size_t n, struc
 int artifact_put_finish(struct artifact_put *p, struct vl_error *err);
 void artifact_put_abort(struct artifact_put *p); /* NULL is fine */
 DEFINE_AUTO(struct artifact_put *, artifact_put_abort)
-/* A whole file of the host's (already judged allowed), by descriptor. */
+/* A whole file of the host's (already judged allowed), by descriptor, from its start; the offset is moved. */
 int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_error *err);
 
 /*
  * The path of the form to boot from, made at the first call: a zstd archive is unpacked (bounded by max_bytes and by
- * free space), anything else boots as it is. The caller frees *ret_path.
+ * free space), anything else boots as it is. VL_INVALID for what no kernel of ours boots from: neither cpio nor one
+ * compressed with zstd, gzip or lz4, damaged, or larger than max_bytes. The caller frees *ret_path.
  */
 int artifact_boot_form(struct artifacts *a, const char *hex, uint64_t max_bytes, char **ret_path, struct vl_error *err);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Receiving blobs: hashed while they are written, renamed into place only if the digest is right. */
 #include <openssl/evp.h>
-#include <string.h>
+#include <sys/stat.h>
 
 #include "artifact/internal.h"
 #include "base/io.h"
 #include "base/str.h"
 
-#define CHUNK (128UL * 1024)
+#define CHUNK      (128UL * 1024)
+#define CHECK_STEP (1UL << 20) /* of a blob whose size is not known */
 
 struct artifact_put {
     struct artifacts *artifacts;
@@ -52,7 +53,7 @@ int artifact_put_begin(struct artifacts *a, const char *hex, uint64_t expected_s
     p->artifacts = a;
     p->file.fd = -1;
     p->checked = expected_size;
-    if ((r = strf(p->hex, sizeof(p->hex), "%s", hex)) < 0) return vl_fail_errno(err, r, "receive artifact");
+    if ((r = digest_parse(hex, p->hex, err)) < 0) return r; /* it becomes a file name */
     if ((r = space_check(a, expected_size, err)) < 0) return r;
     if ((r = sha_begin(&p->sha)) < 0 || (r = staged_open(a, &p->file)) < 0)
         return vl_fail_errno(err, r, "receive artifact");
@@ -65,8 +66,8 @@ int artifact_put_write(struct artifact_put *p, const void *data, size_t n, struc
     int r;
 
     if (p->size + n > p->checked) {
-        if ((r = space_check(p->artifacts, n, err)) < 0) return r;
-        p->checked = p->size + n + (16ULL << 20);
+        if ((r = space_check(p->artifacts, n + CHECK_STEP, err)) < 0) return r;
+        p->checked = p->size + n + CHECK_STEP;
     }
     if (EVP_DigestUpdate(p->sha, data, n) != 1) return vl_fail_errno(err, EIO, "digest");
     if ((r = write_all(p->file.fd, data, n, -1)) < 0) return vl_fail_errno(err, r, "write artifact %s", p->hex);
@@ -95,11 +96,17 @@ int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_erro
 {
     auto_(artifact_put_abortp) struct artifact_put *p = NULL;
     auto_free char *buf = malloc(CHUNK);
+    struct stat st;
     ssize_t n;
     int r;
 
     if (!buf) return vl_fail_errno(err, ENOMEM, "copy artifact");
-    if ((r = artifact_put_begin(a, hex, 0, &p, err)) < 0) return r;
+    if (fstat(fd, &st) < 0) return vl_fail_errno(err, errno, "read artifact %s", hex);
+    if (!S_ISREG(st.st_mode)) /* a FIFO could keep a worker for ever */
+        return vl_fail(err, VL_INVALID, "artifact %s: what was named is no regular file: name the archive itself", hex);
+    r = artifact_put_begin(a, hex, (uint64_t)st.st_size, &p, err);
+    if (r < 0 || !p) return r;
+    if (lseek(fd, 0, SEEK_SET) < 0) return vl_fail_errno(err, errno, "read artifact %s", hex);
     while ((n = read(fd, buf, CHUNK)) > 0)
         if ((r = artifact_put_write(p, buf, (size_t)n, err)) < 0) return r;
     if (n < 0) return vl_fail_errno(err, errno, "read artifact %s", hex);

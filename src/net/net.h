@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Addresses and names a VM gets (contract section 7), and whether a port of the host is free. */
+/* Addresses and names a VM gets (contract section 7), and whether a port of the host is free. Any thread. */
 #pragma once
 #include "base/error.h"
 #include "base/str.h"
@@ -15,14 +15,19 @@ struct subnet {
  */
 int subnet_parse(const char *cidr, const char *what, struct subnet *ret, struct vl_error *err);
 
-/* "02:" and the first five bytes of SHA-1 over "<name>|<ip>". */
+/* "02:" and the first five bytes of SHA-1 over "<name>|<ip>" (ip "" for none). -ENAMETOOLONG, -ENOMEM. */
 int vm_mac(const char *name, const char *ip, char ret[static 18]);
 /* Lower-case, only a-z 0-9 -, at most 63; "vm" if nothing is left. */
 void vm_hostname(const char *name, char ret[static 64]);
 
-/* 0 if it can be bound now; VL_CONFLICT with the remedy otherwise (in use, or not ours to bind). protocol "tcp" or
- * "udp". */
+/*
+ * 0 if a VM could bind it now; otherwise, with the remedy, VL_CONFLICT (in use, or privileged: VMs run without
+ * privileges also where volantd is root) or VL_INVALID (no address of this host). protocol "tcp" or "udp".
+ */
 int host_port_check(const char *protocol, const char *host_ip, unsigned port, struct vl_error *err);
-/* A port that can be bound now, from the ephemeral range; skips those for which taken() is true. */
+/*
+ * A port that can be bound now, from the host's ephemeral range; skips those for which taken() is true (NULL: none is).
+ * VL_CONFLICT after 256 that were.
+ */
 int host_port_pick(const char *protocol, const char *host_ip, bool (*taken)(void *arg, unsigned port), void *arg,
                    unsigned *ret, struct vl_error *err);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SQLite in a thread of its own: the one writer. A transaction is an owned operation posted from the loop; it runs on
+ * the store thread inside BEGIN IMMEDIATE ... COMMIT and answers back on the loop after the commit. Functions that take
+ * `struct store_tx` may only be called from an operation's `run`. Rows own their memory.
+ */
+#pragma once
+#include "base/error.h"
+#include "base/loop.h"
+
+struct store;
+struct store_tx;
+
+/*
+ * Opens or creates the database (0600; an absolute path, in a folder that exists), checks it, migrates forwards, and
+ * starts the thread. A database of a newer version or of another program is VL_INVALID and untouched; the text says
+ * which version it needs. A damaged one is VL_INTERNAL with the remedy. One volantd for a database: the caller holds a
+ * lock.
+ */
+int store_open(struct loop *l, const char *path, struct store **ret, struct vl_error *err);
+/*
+ * Loop thread. Finishes what was posted, what the `done` of that posts too, delivers posts of the loop meanwhile, then
+ * joins the thread: when it returns every `done` has run. NULL is fine.
+ */
+void store_close(struct store *s);
+DEFINE_AUTO(struct store *, store_close)
+
+struct store_op {
+    /* Store thread, inside a transaction: 0 commits, a negative errno with err set rolls back. */
+    int (*run)(struct store_op *op, struct store_tx *tx, struct vl_error *err);
+    /* Loop thread, after the commit (r = 0) or the rollback. Owns op from here. */
+    void (*done)(struct store_op *op, int r, const struct vl_error *err);
+    struct store *store; /* private, as all that follows */
+    struct store_op *next;
+    struct post post;       /* brings `done` to the loop */
+    bool waited_for, ended; /* by store_run; it has run */
+    int r;
+    struct vl_error err;
+};
+/*
+ * Loop thread. Operations run in order of posting, each in a transaction of its own. Never fails: `done` tells, with
+ * VL_UNAVAILABLE where another program kept the database locked for 5 s, VL_NO_SPACE where the disk is full; `err` is
+ * good until `done` returns, also if that frees op. A failure without a text (no memory in `run`) gets one.
+ */
+void store_post(struct store *s, struct store_op *op);
+/* Loop thread. Runs one operation, after what was posted, and waits for it; `done` may be NULL and is not called. For
+ * start-up. */
+int store_run(struct store *s, struct store_op *op, struct vl_error *err);
+
+/* --- vms.c: desired and last known state of VMs ---------------------------------------------------------------- */
+struct vm_row {
+    int64_t id;
+    char *name, *plugin, *runtime;
+    char *desired; /* "running", "stopped", "deleted" */
+    char *status;  /* vm_status_name */
+    char *reason;  /* "" or a text for people */
+    int64_t cpu_cores, memory_mb;
+    char *ip_address, *mac_address;
+    char *config;         /* vm_config JSON */
+    char *manifest;       /* snapshot of the plugin's manifest at creation, JSON */
+    char *boot;           /* token of the present or last boot, "" before the first */
+    char *kernel_cmdline; /* of the present or last boot */
+    int64_t pid;          /* of the VMM, 0 none */
+    bool has_exit_code;
+    int64_t exit_code;
+    int64_t created_ms, updated_ms;
+};
+void vm_row_done(struct vm_row *r);
+/* All but id; addresses may be NULL or "" (none yet). *ret_id is new and never used again. Name taken: VL_CONFLICT. */
+int store_vm_insert(struct store_tx *tx, const struct vm_row *row, int64_t *ret_id, struct vl_error *err);
+/* Writes desired, status, reason, boot, kernel_cmdline, pid, exit code and updated_ms of row->id; VL_NOT_FOUND. */
+int store_vm_update(struct store_tx *tx, const struct vm_row *row, struct vl_error *err);
+/* With its lease and ports. Its events stay. VL_NOT_FOUND. */
+int store_vm_delete(struct store_tx *tx, int64_t id, struct vl_error *err);
+/* The address the lease gave; the row was inserted with an empty one in the same transaction. */
+int store_vm_set_address(struct store_tx *tx, int64_t id, const char *ip_address, const char *mac_address,
+                         struct vl_error *err);
+/* No new VM gets an id up to this one (folders of VMs that this database does not know may exist). */
+int store_vm_reserve(struct store_tx *tx, int64_t id, struct vl_error *err);
+/* In order of id; fn takes the row (may steal strings), a negative return ends and is returned. */
+int store_vm_each(struct store_tx *tx, int (*fn)(void *arg, struct vm_row *row), void *arg, struct vl_error *err);
+
+/* --- leases.c: one address per VM ---------------------------------------------------------------------------- */
+/* The lowest free address of [first, last] (host byte order) for a VM. All taken: VL_CONFLICT with the numbers. */
+int store_lease_take(struct store_tx *tx, int64_t vm_id, uint32_t first, uint32_t last, uint32_t *ret,
+                     struct vl_error *err);
+
+/* --- ports.c: published ports, unique on the host from create to delete ---------------------------------------- */
+struct port_row {
+    int64_t vm_id;
+    char *protocol, *host_ip, *name;
+    int64_t host_port, port;
+};
+void port_row_done(struct port_row *r);
+/* Taken by another VM: VL_CONFLICT naming port and VM. */
+int store_port_insert(struct store_tx *tx, const struct port_row *row, struct vl_error *err);
+int store_port_each(struct store_tx *tx, int (*fn)(void *arg, struct port_row *row), void *arg, struct vl_error *err);
+
+/* --- plugins.c -------------------------------------------------------------------------------------------------- */
+struct plugin_row {
+    char *name, *version;
+    bool enabled;
+    char *manifest; /* as stored and returned, JSON */
+    int64_t installed_ms, updated_ms;
+};
+void plugin_row_done(struct plugin_row *r);
+int store_plugin_put(struct store_tx *tx, const struct plugin_row *row,
+                     struct vl_error *err); /* insert or replace by name */
+int store_plugin_enable(struct store_tx *tx, const char *name, bool enabled, struct vl_error *err); /* VL_NOT_FOUND */
+int store_plugin_delete(struct store_tx *tx, const char *name, struct vl_error *err);               /* VL_NOT_FOUND */
+int store_plugin_each(struct store_tx *tx, int (*fn)(void *arg, struct plugin_row *row), void *arg,
+                      struct vl_error *err);
+
+/* --- events.c: what happened, in the same transaction that made it true ------------------------------------------ */
+#define STORE_EVENTS_KEPT 10000
+/* Appends, and drops the oldest above STORE_EVENTS_KEPT. */
+int store_event_add(struct store_tx *tx, int64_t vm_id, const char *vm_name, const char *type, const char *status,
+                    const char *message, int64_t at_ms, struct vl_error *err);
