@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README's commands work as they are printed."""
+import os
+import re
+import shutil
+import subprocess
+
+import volant
+
+SECTION = "## First VM by hand"
+
+
+def blocks(section):
+    """The ```sh blocks of one section of the README."""
+    with open(os.path.join(volant.ROOT, "README.md"), encoding="utf-8") as f:
+        text = f.read().split(f"\n{section}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M)
+
+
+def test_first_vm_by_hand(tmp_path):
+    """In a copy of the examples and with folders of its own; port 8080 may be somebody else's here."""
+    shutil.copytree(os.path.join(volant.ROOT, "examples"), tmp_path / "examples")
+    commands = "".join(blocks(SECTION)).replace("8080", str(volant.free_port()))
+    assert "volantd &" in commands and "fledge build" in commands and "curl" in commands
+    # volantd is ready before fledge is, which the script below does not rely on under a sanitizer.
+    commands = commands.replace("volantd &", 'volantd 2>"$LOG" & until volar vms list >/dev/null 2>&1; do sleep 0.05; done; #', 1)
+    host = volant.Host()
+    host.env |= {"PATH": f"{volant.BUILD}:{host.env['PATH']}", "LOG": host.log}
+    script = "set -eu\ntrap 'kill $(jobs -p) && wait' EXIT\n" + commands + '[ "$(volar vms list)" = "No VMs found" ]\n'
+    try:
+        done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=host.env, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120, check=False)
+        print(done.stdout)
+        assert done.returncode == 0, done.stderr
+        assert "<html" in done.stdout.lower() and "VM web deleted" in done.stdout
+    finally:
+        host.close()
+
+
+def test_what_the_readme_says_of_helps():
+    """Each program explains itself."""
+    for name in ("volantd", "volar", "fledge"):
+        done = subprocess.run([volant.program(name), "--help"], capture_output=True, text=True, timeout=10, check=False)
+        assert done.returncode == 0 and name in done.stdout and not done.stderr
+    overview = subprocess.run([volant.program("volar"), "--help"], capture_output=True, text=True, check=True).stdout
+    for command in re.findall(r"^  ((?:vms|plugins|system) [a-z]+|doctor|version)\b", overview, re.M):
+        done = subprocess.run([volant.program("volar"), *command.split(), "--help"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and command in done.stdout, command
