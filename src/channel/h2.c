@@ -13,9 +13,12 @@
 #include "channel/h2_internal.h"
 
 #define UNKNOWN_BYTES_MAX 65536 /* of frames of unknown types, which nghttp2 skips without a callback */
-#define OUTBOUND_ACK_MAX  64    /* PING and SETTINGS of the peer within one feed */
-#define SETTINGS_MAX      16
-#define HPACK_TABLE_MAX   4096
+/* What an honest peer may have sent before it hears of a reset: the window, in small frames. nghttp2 skips it like
+ * those. */
+#define CANCELLED_BYTES_MAX (2 * H2_STREAM_WINDOW)
+#define OUTBOUND_ACK_MAX    64 /* PING and SETTINGS of the peer within one feed */
+#define SETTINGS_MAX        16
+#define HPACK_TABLE_MAX     4096
 
 DEFINE_AUTO(nghttp2_option *, nghttp2_option_del)
 DEFINE_AUTO(nghttp2_session_callbacks *, nghttp2_session_callbacks_del)
@@ -317,4 +320,5 @@ void h2_stream_reset(struct h2_stream *s)
     s->h2->n_cancelled++;
     (void)nghttp2_session_set_stream_user_data(s->h2->session, s->id, NULL);
     (void)nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+    s->h2->framed += CANCELLED_BYTES_MAX;
 }

@@ -11,9 +11,9 @@
 #include "base/str.h"
 
 /*
- * Levels of zstd, measured with libzstd 1.5.4 on one core. nginx (10.8 MB): 9 gives 4.16 MB in 0.4 s, 15 gives 4.11 in 2.1,
- * 19 gives 3.69 in 4.3, 22 the same. caddy (40.7 MB): 9 gives 13.0 MB in 1.1 s, 19 gives 11.5 in 16. So what is small is
- * made as small as can be, and nobody waits long for the rest.
+ * Levels of zstd, measured with libzstd 1.5.4 on one core. nginx (10.8 MB): 9 gives 4.16 MB in 0.4 s, 15 gives 4.11
+ * in 2.1, 19 gives 3.69 in 4.3, 22 the same. caddy (40.7 MB): 9 gives 13.0 MB in 1.1 s, 19 gives 11.5 in 16. So what is
+ * small is made as small as can be, and nobody waits long for the rest.
  */
 #define SMALL       (16UL * 1024 * 1024)
 #define LEVEL_SMALL "zstd:compression-level=19"
@@ -54,7 +54,8 @@ static int check_stop(const struct writer *w)
 
 static int fail_changed(const struct writer *w, const struct node *n)
 {
-    return vl_fail(w->err, VL_CONFLICT, "'%s' changed while it was being read: build again when it is complete", n->host);
+    return vl_fail(w->err, VL_CONFLICT, "'%s' changed while it was being read: build again when it is complete",
+                   n->host);
 }
 
 static int copy_bytes(const struct writer *w, const struct node *n, int fd)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The image tree as one zstd frame of a newc cpio archive. The same tree gives the same bytes: order, owner (root), times
- * and inode numbers come from here, not from the host. Files are streamed.
+ * The image tree as one zstd frame of a newc cpio archive. The same tree gives the same bytes: order, owner (root),
+ * times and inode numbers come from here, not from the host. Files are streamed.
  */
 #pragma once
 #include <signal.h>
@@ -10,8 +10,8 @@
 #include "fledge/tree.h"
 
 struct archive_opts {
-    int64_t mtime;                      /* of everything, seconds since 1970; 0 to UINT32_MAX */
-    const volatile sig_atomic_t *stop;  /* becomes a signal's number when the build is to end; NULL: never */
+    int64_t mtime;                     /* of everything, seconds since 1970; 0 to UINT32_MAX */
+    const volatile sig_atomic_t *stop; /* becomes a signal's number when the build is to end; NULL: never */
 };
 /* Writes to fd from its present offset. A file that is no longer what the tree says is VL_CONFLICT. */
 int archive_write_tree(const struct tree *t, int fd, const struct archive_opts *opts, uint64_t *ret_unpacked,

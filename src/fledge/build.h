@@ -7,10 +7,10 @@
 #include "base/str.h"
 
 struct build_opts {
-    const char *config;  /* path of fledge.toml */
-    const char *output;  /* folder of the artifact; NULL: the configuration's */
-    const char *kestrel; /* NULL: the installed one */
-    int64_t mtime;       /* of all files in the image */
+    const char *config;                /* path of fledge.toml */
+    const char *output;                /* folder of the artifact; NULL: the configuration's */
+    const char *kestrel;               /* NULL: the installed one */
+    int64_t mtime;                     /* of all files in the image */
     const volatile sig_atomic_t *stop; /* as archive.h has it */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See config_file.h. The rules for what becomes part of the manifest are the manifest's own (model/manifest.h): the same decoder
- * that volantd will use judges it here, and what it says is given the place in the file that it speaks of.
+ * See config_file.h. The rules for what becomes part of the manifest are the manifest's own (model/manifest.h): the
+ * same decoder that volantd will use judges it here, and what it says is given the place in the file that it speaks of.
  */
 #include "fledge/config_file.h"
 
@@ -74,8 +74,9 @@ static json_t *manifest_json(const struct toml_node *root)
     json_t *j;
 
     j = json_pack("{s:o, s:o, s:o, s:{s:s, s:s}}", "name", node_json(toml_get(plugin, "name")), "version",
-                  node_json(toml_get(plugin, "version")), "workload", node_json(toml_get(root, "workload")), "initramfs",
-                  "url", "/", "checksum", "0000000000000000000000000000000000000000000000000000000000000000");
+                  node_json(toml_get(plugin, "version")), "workload", node_json(toml_get(root, "workload")),
+                  "initramfs", "url", "/", "checksum",
+                  "0000000000000000000000000000000000000000000000000000000000000000");
     if (j && resources && json_object_set_new(j, "resources", node_json(resources)) < 0) json_decref(take_ptr(j));
     return j;
 }
@@ -138,9 +139,10 @@ static int decode_mappings(const struct toml_node *array, struct config *c, stru
 
     if (!array || array->n_items == 0) return 0;
     if (array->n_items > MAPPINGS_MAX)
-        return config_fail(c, array->items[MAPPINGS_MAX].at, err, "there are %zu file_mappings, allowed %d: map folders",
-                           array->n_items, MAPPINGS_MAX);
-    if (!(c->mappings = calloc(array->n_items, sizeof(*c->mappings)))) return vl_fail_errno(err, ENOMEM, "read %s", c->file);
+        return config_fail(c, array->items[MAPPINGS_MAX].at, err,
+                           "there are %zu file_mappings, allowed %d: map folders", array->n_items, MAPPINGS_MAX);
+    if (!(c->mappings = calloc(array->n_items, sizeof(*c->mappings))))
+        return vl_fail_errno(err, ENOMEM, "read %s", c->file);
     c->n_mappings = array->n_items;
     for (size_t i = 0; r == 0 && i < array->n_items; i++)
         r = decode_mapping(&array->items[i], &c->mappings[i]);
@@ -183,8 +185,11 @@ int config_read(const char *path, struct config *ret, struct vl_error *err)
     int r = read_file_at(AT_FDCWD, path, CONFIG_MAX, &text, &len);
 
     if (r == -ENOENT)
-        return vl_fail(err, VL_INVALID, "there is no file '%s': name one with --config; 'fledge build --help' shows one", path);
-    if (r == -EFBIG) return vl_fail(err, VL_INVALID, "%s is larger than %d KiB: map folders instead of files", path, CONFIG_MAX / 1024);
+        return vl_fail(err, VL_INVALID,
+                       "there is no file '%s': name one with --config; 'fledge build --help' shows one", path);
+    if (r == -EFBIG)
+        return vl_fail(err, VL_INVALID, "%s is larger than %d KiB: map folders instead of files", path,
+                       CONFIG_MAX / 1024);
     if (r < 0) return vl_fail_errno(err, r, "read %s", path);
     return config_parse(path, text, len, ret, err);
 }

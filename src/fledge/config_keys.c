@@ -77,7 +77,8 @@ const struct toml_node *toml_get(const struct toml_node *table, const char *key)
 
 static const char *type_name(const struct toml_node *node)
 {
-    static const char *const names[] = {"a table", "an array", "a string", "an integer", "a float", "a boolean", "a date or time"};
+    static const char *const names[] = {"a table", "an array",  "a string",      "an integer",
+                                        "a float", "a boolean", "a date or time"};
 
     return names[node->type];
 }
@@ -159,6 +160,8 @@ static int fail_unknown(const struct check *c, const char *path, const struct ke
     (void)quoted(item->key, shown);
     if (near) return fail_at(c, item->key_at, "unknown key %s%s: did you mean '%s'?", shown, within, near->name);
     if (owner) return fail_at(c, item->key_at, "unknown key %s%s: it belongs below %s", shown, within, owner->example);
+    if ((owner = find_key(config_keys, item->key)))
+        return fail_at(c, item->key_at, "unknown key %s%s: write it as %s", shown, within, owner->example);
     list_keys(keys, all, sizeof(all));
     return fail_at(c, item->key_at, "unknown key %s%s: remove it; the keys here are %s", shown, within, all);
 }
@@ -173,8 +176,10 @@ static int fail_type(const struct check *c, const char *path, const struct key *
 static int check_string(const struct check *c, const char *path, const struct key *key, const struct toml_node *node,
                         bool allow_empty)
 {
-    if (node->type != TOML_STRING) return fail_type(c, path, key, node, key->type == KEY_TEXTS ? "strings" : "a string");
-    if (strlen(node->text) != node->text_len) return fail_at(c, node->at, "%s contains a NUL character: remove it", path);
+    if (node->type != TOML_STRING)
+        return fail_type(c, path, key, node, key->type == KEY_TEXTS ? "strings" : "a string");
+    if (strlen(node->text) != node->text_len)
+        return fail_at(c, node->at, "%s contains a NUL character: remove it", path);
     if (!allow_empty && node->text_len == 0) return fail_at(c, node->at, "%s is empty: write %s", path, key->example);
     return 0;
 }
@@ -226,15 +231,23 @@ static int check_mode(const struct check *c, const char *path, const struct key 
     char digits[24];
 
     if (node->type != TOML_INTEGER) return fail_type(c, path, key, node, "an octal integer");
-    if (!node->octal && node->number > 7) {
-        (void)strf(digits, sizeof(digits), "%lld", (long long)node->number);
-        if (strlen(digits) <= 4 && !digits[strspn(digits, "01234567")])
-            return fail_at(c, node->at, "%s is %s in decimal: write 0o%s", path, digits, digits);
-        return fail_at(c, node->at, "%s is %s in decimal, expected an octal integer: write %s", path, digits, key->example);
-    }
+    (void)strf(digits, sizeof(digits), "%lld", (long long)node->number);
+    if (node->base == 10 && node->number > 7 && strlen(digits) <= 4 && !digits[strspn(digits, "01234567")])
+        return fail_at(c, node->at, "%s is %s in decimal: write 0o%s", path, digits, digits);
+    if (node->base != 8 && node->number > 7)
+        return fail_at(c, node->at, "%s is not written in octal, where it can be read as permissions: write %s", path,
+                       key->example);
     if (node->number < 0 || node->number > 07777)
         return fail_at(c, node->at, "%s is out of range, allowed: 0o000 to 0o7777", path);
     return 0;
+}
+
+/* The manifest takes 0 for "not given"; who writes it has something else in mind. */
+static int check_number(const struct check *c, const char *path, const struct key *key, const struct toml_node *node)
+{
+    if (node->type != TOML_INTEGER) return fail_type(c, path, key, node, "an integer");
+    if (node->number > 0) return 0;
+    return fail_at(c, node->at, "%s is %lld: write %s", path, (long long)node->number, key->example);
 }
 
 static int check_table(const struct check *c, const char *path, const struct key *keys, const struct toml_node *table);
@@ -263,7 +276,7 @@ static int check_value(const struct check *c, const char *path, const struct key
     case KEY_MAP:
         return check_map(c, path, key, node);
     case KEY_NUMBER:
-        return node->type == TOML_INTEGER ? 0 : fail_type(c, path, key, node, "an integer");
+        return check_number(c, path, key, node);
     case KEY_MODE:
         return check_mode(c, path, key, node);
     case KEY_TABLE:
@@ -290,7 +303,8 @@ static int check_table(const struct check *c, const char *path, const struct key
     }
     for (; keys->name; keys++)
         if (keys->required && !toml_get(table, keys->name))
-            return fail_at(c, table->at, "%s%s%s is missing: add %s", path, *path ? "." : "", keys->name, keys->example);
+            return fail_at(c, table->at, "%s%s%s is missing: add %s", path, *path ? "." : "", keys->name,
+                           keys->example);
     return 0;
 }
 

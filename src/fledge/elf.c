@@ -31,8 +31,9 @@ const char *elf_machine_name(unsigned machine)
     static const struct {
         unsigned machine;
         const char *name;
-    } names[] = {{EM_386, "x86 32-bit"},  {EM_AARCH64, "ARM 64-bit"},  {EM_ARM, "ARM 32-bit"}, {EM_RISCV, "RISC-V"},
-                 {EM_PPC64, "PowerPC 64-bit"}, {EM_S390, "IBM Z"}, {EM_X86_64, "x86 64-bit"}};
+    } names[] = {{EM_386, "x86 32-bit"},   {EM_AARCH64, "ARM 64-bit"},   {EM_ARM, "ARM 32-bit"},
+                 {EM_RISCV, "RISC-V"},     {EM_PPC64, "PowerPC 64-bit"}, {EM_S390, "IBM Z"},
+                 {EM_X86_64, "x86 64-bit"}};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].machine == machine) return names[i].name;
@@ -204,7 +205,8 @@ int elf_read(int fd, struct elf *ret)
     if (r == -EBADMSG || (r == 0 && memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)) return -ENOEXEC;
     if (r < 0) return r;
     e.machine = head.e_ident[EI_DATA] == ELFDATA2MSB ? __builtin_bswap16(head.e_machine) : head.e_machine;
-    e.x86_64 = head.e_ident[EI_CLASS] == ELFCLASS64 && head.e_ident[EI_DATA] == ELFDATA2LSB && head.e_machine == EM_X86_64;
+    e.x86_64 =
+        head.e_ident[EI_CLASS] == ELFCLASS64 && head.e_ident[EI_DATA] == ELFDATA2LSB && head.e_machine == EM_X86_64;
     if (e.x86_64) {
         e.executable = head.e_type == ET_EXEC || head.e_type == ET_DYN;
         r = read_parts(&im, &head, &e);

@@ -7,12 +7,12 @@
 #include "base/str.h"
 
 struct elf {
-    unsigned machine;  /* EM_X86_64 is 62 */
-    bool x86_64;       /* 64-bit little-endian x86: all below is filled in only then */
-    bool dynamic;      /* has a dynamic section: program or shared library; otherwise static, or an object file */
-    bool executable;   /* ET_EXEC or ET_DYN */
-    char *interpreter; /* path of its loader; NULL: none */
-    struct strv needed; /* names of libraries, in order */
+    unsigned machine;      /* EM_X86_64 is 62 */
+    bool x86_64;           /* 64-bit little-endian x86: all below is filled in only then */
+    bool dynamic;          /* has a dynamic section: program or shared library; otherwise static, or an object file */
+    bool executable;       /* ET_EXEC or ET_DYN */
+    char *interpreter;     /* path of its loader; NULL: none */
+    struct strv needed;    /* names of libraries, in order */
     char *rpath, *runpath; /* colon-separated folders; NULL: none */
 };
 void elf_done(struct elf *e);

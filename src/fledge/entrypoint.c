@@ -28,8 +28,8 @@ static int fail_entrypoint(const struct config *c, struct vl_error *err, const c
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    return config_fail(c, c->entrypoint_at, err, "workload.entrypoint[0] '%s' %s", c->manifest.workload.entrypoint.items[0],
-                       text);
+    return config_fail(c, c->entrypoint_at, err, "workload.entrypoint[0] '%s' %s",
+                       c->manifest.workload.entrypoint.items[0], text);
 }
 
 /* A name without a slash, as execvp(3) does it. */
@@ -70,13 +70,15 @@ static int find_program(const struct config *c, const struct tree *t, char path[
     n = tree_find(t, path);
     if (!n) return fail_entrypoint(c, err, "is not in the image: add a [[file_mappings]] with dest = \"%s\"", path);
     if (n->type != NODE_FILE) return fail_entrypoint(c, err, "is a folder: name a program in it");
-    if (!is_program(n)) return fail_entrypoint(c, err, "is not executable: write mode = 0o755 in its [[file_mappings]]");
+    if (!is_program(n))
+        return fail_entrypoint(c, err, "is not executable: write mode = 0o755 in its [[file_mappings]]");
     *ret = n;
     return 0;
 }
 
 /* "#!/bin/sh -e": the interpreter has to be there too. */
-static int check_script(const struct config *c, const struct tree *t, const struct node *n, int fd, struct vl_error *err)
+static int check_script(const struct config *c, const struct tree *t, const struct node *n, int fd,
+                        struct vl_error *err)
 {
     char line[256], *name = line + 2;
     ssize_t len = pread(fd, line, sizeof(line) - 1, 0);
@@ -84,7 +86,8 @@ static int check_script(const struct config *c, const struct tree *t, const stru
     if (len < 0) return vl_fail_errno(err, errno, "read '%s'", n->host);
     line[len] = '\0';
     if (!str_starts(line, "#!"))
-        return fail_entrypoint(c, err, "is neither a program for x86-64 nor a script that begins with #! (%s)", n->host);
+        return fail_entrypoint(c, err, "is neither a program for x86-64 nor a script that begins with #! (%s)",
+                               n->host);
     name += strspn(name, " \t");
     name[strcspn(name, " \t\n")] = '\0';
     if (is_program(tree_find(t, name))) return 0;
@@ -103,11 +106,12 @@ static int check_program(const struct config *c, const struct tree *t, const str
     if (r == -EBADMSG) return fail_entrypoint(c, err, "is a damaged program (%s): build or copy it again", n->host);
     if (r < 0) return vl_fail_errno(err, r, "read '%s'", n->host);
     if (!elf.x86_64)
-        return fail_entrypoint(c, err, "is a program for %s (%s): map the one for x86-64 Linux", elf_machine_name(elf.machine),
-                               n->host);
+        return fail_entrypoint(c, err, "is a program for %s (%s): map the one for x86-64 Linux",
+                               elf_machine_name(elf.machine), n->host);
     if (!elf.executable) return fail_entrypoint(c, err, "is no program but an object file (%s): link it", n->host);
     if (!elf.interpreter || is_program(tree_find(t, elf.interpreter))) return 0;
-    return fail_entrypoint(c, err, "needs its loader %s, which is not in the image: map it in, or write libraries = \"auto\"",
+    return fail_entrypoint(c, err,
+                           "needs its loader %s, which is not in the image: map it in, or write libraries = \"auto\"",
                            elf.interpreter);
 }
 
@@ -119,8 +123,8 @@ static int check_workdir(const struct config *c, const struct tree *t, struct vl
     if (!workdir) return 0;
     n = tree_find(t, workdir);
     if (n && n->type == NODE_FOLDER) return 0;
-    return config_fail(c, c->workdir_at, err, "workload.workdir '%s' is no folder of the image: map one there, or leave it out",
-                       workdir);
+    return config_fail(c, c->workdir_at, err,
+                       "workload.workdir '%s' is no folder of the image: map one there, or leave it out", workdir);
 }
 
 int entrypoint_check(const struct config *c, const struct tree *t, struct vl_error *err)

@@ -4,5 +4,6 @@
 #include "fledge/config_file.h"
 #include "fledge/tree.h"
 
-/* The program is there, may be executed, is for this architecture and has its interpreter; the working folder is there. */
+/* The program is there, may be executed, is for this architecture and has its interpreter; the working folder is there.
+ */
 int entrypoint_check(const struct config *c, const struct tree *t, struct vl_error *err);

@@ -20,8 +20,8 @@ static int add_skeleton(struct tree *t, struct vl_error *err)
     static const struct {
         const char *path;
         mode_t mode;
-    } folders[] = {{"/bin", 0755},     {"/dev", 0755},      {"/etc", 0755},     {"/proc", 0755}, {"/root", 0700},
-                   {"/run", 0755},     {"/sbin", 0755},     {"/sys", 0755},     {"/tmp", 01777}, {"/usr/bin", 0755},
+    } folders[] = {{"/bin", 0755},     {"/dev", 0755},      {"/etc", 0755},     {"/proc", 0755},    {"/root", 0700},
+                   {"/run", 0755},     {"/sbin", 0755},     {"/sys", 0755},     {"/tmp", 01777},    {"/usr/bin", 0755},
                    {"/usr/lib", 0755}, {"/usr/sbin", 0755}, {"/var/log", 0755}, {"/var/tmp", 01777}};
     struct vl_error reason = {0};
     int r = 0;
@@ -44,8 +44,8 @@ static int add_kestrel(struct tree *t, const char *kestrel, struct vl_error *err
 
     if (fd < 0 || fstat(fd, &st) < 0) return vl_fail_errno(err, errno, "open kestrel at '%s'", kestrel);
     if (!S_ISREG(st.st_mode) || elf_read(fd, &elf) < 0 || !elf.x86_64 || elf.interpreter)
-        return vl_fail(err, VL_INVALID, "'%s' is no static program for x86-64: name the kestrel that was built with fledge",
-                       kestrel);
+        return vl_fail(err, VL_INVALID,
+                       "'%s' is no static program for x86-64: name the kestrel that was built with fledge", kestrel);
     return tree_add_file(t, "/init", kestrel, &st, 0755, ORIGIN_KESTREL, err);
 }
 
@@ -56,11 +56,11 @@ static int check_memory(const struct config *c, const struct tree *t, struct vl_
     uint64_t need = 2 * (size / MIB) + 16;
 
     if (memory >= need) return 0;
-    return vl_fail(err, VL_INVALID,
-                   "%s: the image has %llu MB and cannot boot in %llu MB of memory: map less, or write memory_mb = %llu "
-                   "below [resources]",
-                   c->file, (unsigned long long)(size / MIB), (unsigned long long)memory,
-                   (unsigned long long)(need + 64));
+    return vl_fail(
+        err, VL_INVALID,
+        "%s: the image has %llu MB and cannot boot in %llu MB of memory: map less, or write memory_mb = %llu "
+        "below [resources]",
+        c->file, (unsigned long long)(size / MIB), (unsigned long long)memory, (unsigned long long)(need + 64));
 }
 
 int image_plan(const struct config *c, const struct image_sources *from, struct tree **ret, struct strv *ret_brought,
@@ -70,8 +70,8 @@ int image_plan(const struct config *c, const struct image_sources *from, struct 
     int r;
 
     if ((r = tree_new(&t, err)) < 0) return r;
+    if ((r = add_kestrel(t, from->kestrel, err)) < 0) return r; /* first: a mapping that wants /init is told so */
     if ((r = mappings_apply(c, from->folder, from->output, t, err)) < 0) return r;
-    if ((r = add_kestrel(t, from->kestrel, err)) < 0) return r;
     if ((r = libraries_add(c, t, ret_brought, err)) < 0) return r;
     if ((r = add_skeleton(t, err)) < 0) return r;
     if ((r = entrypoint_check(c, t, err)) < 0) return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a configuration to the tree of its image: everything that can be wrong is found here, before a byte is written. */
+/* From a configuration to the tree of its image: everything that can be wrong is found here, before a byte is written.
+ */
 #pragma once
 #include "fledge/config_file.h"
 #include "fledge/tree.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See ld_cache.h. The form is that of glibc 2.2 and later (sysdeps/generic/dl-cache.h), alone in the file since 2.32. */
+/* See ld_cache.h. The form is that of glibc 2.2 and later (sysdeps/generic/dl-cache.h), alone in the file since 2.32.
+ */
 #include "fledge/ld_cache.h"
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See libraries.h. A library found by way of a program's own RPATH or RUNPATH goes where that leads in the guest; one of
- * the host's system folders goes beside the C library, a folder that its loader knows without a cache.
+ * See libraries.h. A library found by way of a program's own RPATH or RUNPATH goes where that leads in the guest; one
+ * of the host's system folders goes beside the C library, a folder that its loader knows without a cache.
  */
 #include "fledge/libraries.h"
 
@@ -19,8 +19,8 @@
 #define OBJECTS_MAX    4096                          /* programs and libraries that are looked at */
 #define PATH_SIZE      4096
 
-static const char *const system_folders[] = {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64",
-                                             "/lib",                  "/usr/lib"};
+static const char *const system_folders[] = {
+    "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"};
 
 /* A program or library whose needs are to be met. */
 struct object {
@@ -94,7 +94,8 @@ static int queue_object(struct search *s, const char *host, const char *guest, s
     struct object *o;
 
     if (s->n_objects++ >= OBJECTS_MAX)
-        return fail_mapping(s, "the programs need more than %d libraries: map their folders with libraries = \"none\"", OBJECTS_MAX);
+        return fail_mapping(s, "the programs need more than %d libraries: map their folders with libraries = \"none\"",
+                            OBJECTS_MAX);
     if (!(o = calloc(1, sizeof(*o)))) return no_memory(s);
     o->elf = *elf;
     *elf = (struct elf){0};
@@ -303,7 +304,9 @@ static int bring_loader(struct search *s, const char *host)
         return fail_mapping(s, "'%s' names '%s' as its loader, which is no absolute path", host, s->loader);
     r = open_elf(s->loader, &elf, &st);
     if (r == -ENOENT)
-        return fail_mapping(s, "'%s' is started by the loader %s, which this host does not have: install it, map it in, or link the program statically",
+        return fail_mapping(s,
+                            "'%s' is started by the loader %s, which this host does not have: install it, map it in, "
+                            "or link the program statically",
                             host, s->loader);
     return r < 0 ? no_memory(s) : bring(s, s->loader, guest, &elf, &st, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `libraries = "auto"`: the shared libraries and the loader that mapped programs need, found as the host's loader would
- * find them, and put where the guest's loader will look. What a program opens by itself while it runs (dlopen: plug-ins,
- * NSS modules beyond files and DNS) nobody can see from outside: it has to be mapped.
+ * find them, and put where the guest's loader will look. What a program opens by itself while it runs (dlopen:
+ * plug-ins, NSS modules beyond files and DNS) nobody can see from outside: it has to be mapped.
  */
 #pragma once
 #include "base/str.h"
@@ -10,7 +10,7 @@
 #include "fledge/tree.h"
 
 /*
- * Adds them to the tree. ret_brought, if not NULL, gets a line "IMAGE PATH (from HOST PATH)" for each. VL_INVALID names the
- * program, the library, and where it was looked for.
+ * Adds them to the tree. ret_brought, if not NULL, gets a line "IMAGE PATH (from HOST PATH)" for each. VL_INVALID names
+ * the program, the library, and where it was looked for.
  */
 int libraries_add(const struct config *c, struct tree *t, struct strv *ret_brought, struct vl_error *err);

@@ -54,14 +54,17 @@ static const struct opt global_opts[] = {
     {"quiet", 'q', OPT_FLAG, NULL, "Print errors only", 0, 0, &quiet},
     {0},
 };
-#define GLOBAL {.name = "", .type = OPT_TABLE, .dest = (void *)global_opts}
+#define GLOBAL                                                                                                         \
+    {                                                                                                                  \
+        .name = "", .type = OPT_TABLE, .dest = (void *)global_opts                                                     \
+    }
 
 static const char *config_file = "fledge.toml", *output_folder, *kestrel_file;
 static const struct opt build_opts[] = {
     {"config", 'c', OPT_STRING, "FILE", "What to build (default: fledge.toml)", 0, 0, &config_file},
     {"output", 'o', OPT_STRING, "DIR", "Folder to write to (default: that of FILE)", 0, 0, &output_folder},
-    {"kestrel", 0, OPT_STRING, "FILE", "The guest's agent (default: VOLANT_KESTREL, or the one installed with fledge)", 0, 0,
-     &kestrel_file},
+    {"kestrel", 0, OPT_STRING, "FILE", "The guest's agent (default: VOLANT_KESTREL, or the one installed with fledge)",
+     0, 0, &kestrel_file},
     GLOBAL,
     {0},
 };
@@ -111,7 +114,8 @@ static int find_mtime(int64_t *ret, struct vl_error *err)
 
     if (!text || !*text) return 0;
     if (parse_u64(text, 0, UINT32_MAX, &value) < 0)
-        return vl_fail(err, VL_INVALID, "SOURCE_DATE_EPOCH is '%s': write seconds since 1970, at most %u", text, UINT32_MAX);
+        return vl_fail(err, VL_INVALID, "SOURCE_DATE_EPOCH is '%s': write seconds since 1970, at most %u", text,
+                       UINT32_MAX);
     *ret = (int64_t)value;
     return 0;
 }
@@ -153,7 +157,8 @@ static int build(void *ctx, int argc, char *const *argv)
     if (find_mtime(&opts.mtime, &err) < 0) return report(err.msg, EXIT_FAILED);
     opts.config = config_file;
     opts.output = output_folder;
-    opts.kestrel = kestrel_file ? kestrel_file : getenv("VOLANT_KESTREL"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    opts.kestrel =
+        kestrel_file ? kestrel_file : getenv("VOLANT_KESTREL"); /* NOLINT(concurrency-mt-unsafe): one thread */
     if (build_run(&opts, &result, &err) < 0) return report(err.msg, EXIT_FAILED);
     if (!quiet) print_result(&result, mono_ms() - begun);
     return EXIT_DONE;

@@ -5,8 +5,8 @@
 #include "model/manifest.h"
 
 /*
- * The manifest as indented JSON, the caller's. `url` is the archive's name, beside the manifest; `hex` its sha256; `size`
- * its bytes.
+ * The manifest as indented JSON, the caller's. `url` is the archive's name, beside the manifest; `hex` its sha256;
+ * `size` its bytes.
  */
 int manifest_write(const struct manifest *m, const char *url, const char *hex, uint64_t size, char **ret,
                    struct vl_error *err);

@@ -31,9 +31,10 @@ static bool below(const char *path, const char *const *folders)
 
 mode_t mapping_mode(const char *image_path, mode_t from)
 {
-    static const char *const programs[] = {"/bin",           "/sbin",           "/usr/bin", "/usr/sbin", "/usr/local/bin",
-                                           "/usr/local/sbin", "/opt/bin",       "/opt/sbin", NULL};
-    static const char *const libraries[] = {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", NULL};
+    static const char *const programs[] = {
+        "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/bin", "/opt/sbin", NULL};
+    static const char *const libraries[] = {"/lib",           "/lib64",           "/usr/lib", "/usr/lib64",
+                                            "/usr/local/lib", "/usr/local/lib64", NULL};
     const char *name = strrchr(image_path, '/') + 1;
 
     if (from & 0111) return (from & 07666) | ((from & 0444) >> 2);
@@ -65,16 +66,15 @@ static int no_memory(const struct walk *w)
 static int placed(const struct walk *w, int r, const struct vl_error *reason)
 {
     if (r >= 0) return 0;
-    if (reason->kind != VL_INVALID && reason->kind != VL_CONFLICT) return vl_fail(w->err, reason->kind, "%s", reason->msg);
+    if (reason->kind != VL_INVALID && reason->kind != VL_CONFLICT)
+        return vl_fail(w->err, reason->kind, "%s", reason->msg);
     return config_fail(w->config, w->mapping->dest_at, w->err, "%s", reason->msg);
 }
 
 static int fail_errno_source(const struct walk *w, int errnum, const char *host)
 {
-    if (errnum == ENOENT)
-        return fail_source(w, "there is no '%s': create it, or correct the path", host);
-    if (errnum == ELOOP)
-        return fail_source(w, "'%s' is a loop of symbolic links: point it at a file", host);
+    if (errnum == ENOENT) return fail_source(w, "there is no '%s': create it, or correct the path", host);
+    if (errnum == ELOOP) return fail_source(w, "'%s' is a loop of symbolic links: point it at a file", host);
     if (errnum == EACCES)
         return fail_source(w, "'%s' cannot be read: change its permissions, or who runs fledge", host);
     return fail_source(w, "'%s': %s", host, vl_strerror(errnum));
@@ -119,7 +119,8 @@ static int add_link(struct walk *w, int dir_fd, const char *name)
     int r;
 
     if (n < 0) return fail_errno_source(w, errno, w->host.data);
-    if (n > IMAGE_PATH_MAX) return fail_source(w, "'%s' leads to a path of more than %d bytes", w->host.data, IMAGE_PATH_MAX);
+    if (n > IMAGE_PATH_MAX)
+        return fail_source(w, "'%s' leads to a path of more than %d bytes", w->host.data, IMAGE_PATH_MAX);
     target[n] = '\0';
     r = tree_add_link(w->tree, w->image.data, target, w->index, &reason);
     return placed(w, r, &reason);
@@ -153,7 +154,8 @@ static int descend(struct walk *w, int dir_fd, const char *name)
     strbuf_adds(&w->host, name);
     if (w->image.failed || w->host.failed) return no_memory(w);
     if (w->image.len > IMAGE_PATH_MAX)
-        return fail_source(w, "the path of '%.60s' below '%s' has more than %d bytes", name, w->mapping->source, IMAGE_PATH_MAX);
+        return fail_source(w, "the path of '%.60s' below '%s' has more than %d bytes", name, w->mapping->source,
+                           IMAGE_PATH_MAX);
     if ((r = add_entry(w, dir_fd, name)) < 0) return r;
     w->host.len = host_len;
     w->host.data[host_len] = '\0';
@@ -176,7 +178,8 @@ static int add_content(struct walk *w, int dir_fd)
 
     if (fd < 0 || !(dir = fdopendir(fd))) return fail_errno_source(w, errno, w->host.data);
     (void)take_fd(&fd);
-    for (const struct dirent *entry; errno = 0, (entry = readdir(dir));) { /* NOLINT(concurrency-mt-unsafe): own stream */
+    for (const struct dirent *entry;
+         errno = 0, (entry = readdir(dir));) { /* NOLINT(concurrency-mt-unsafe): own stream */
         if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..")) continue;
         if ((r = descend(w, dir_fd, entry->d_name)) < 0) return r;
     }
@@ -189,8 +192,11 @@ static int add_folder(struct walk *w, int dir_fd, const struct stat *st)
     int r;
 
     if (st->st_dev == w->output->st_dev && st->st_ino == w->output->st_ino)
-        return fail_source(w, "'%s' is where the artifact goes, which the next one would carry: choose another folder with --output, "
-                           "or map less", w->host.data);
+        return fail_source(
+            w,
+            "'%s' is where the artifact goes, which the next one would carry: choose another folder with --output, "
+            "or map less",
+            w->host.data);
     r = tree_add_folder(w->tree, w->image.data, folder_mode(w, st), w->index, NULL, &reason);
     if ((r = placed(w, r, &reason)) < 0) return r;
     return add_content(w, dir_fd);
@@ -231,8 +237,8 @@ static int set_paths(struct walk *w, const char *folder)
     int r = image_path(m->dest, &dest);
 
     if (r == -EINVAL && *m->dest == '/')
-        return config_fail(w->config, m->dest_at, w->err, "file_mappings[%d].dest '%s' has a '..': write the path without it",
-                           w->index, m->dest);
+        return config_fail(w->config, m->dest_at, w->err,
+                           "file_mappings[%d].dest '%s' has a '..': write the path without it", w->index, m->dest);
     if (r == -EINVAL)
         return config_fail(w->config, m->dest_at, w->err, "file_mappings[%d].dest '%s' is not absolute: write '/%s'",
                            w->index, m->dest, m->dest);

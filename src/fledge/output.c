@@ -17,7 +17,8 @@ int output_open(const char *folder, struct output *ret, struct vl_error *err)
     int fd = open_dir(folder);
 
     if (fd == -ENOENT)
-        return vl_fail(err, VL_INVALID, "there is no folder '%s' for the artifact: create it, or choose another with --output", folder);
+        return vl_fail(err, VL_INVALID,
+                       "there is no folder '%s' for the artifact: create it, or choose another with --output", folder);
     if (fd == -ENOTDIR) return vl_fail(err, VL_INVALID, "'%s' is no folder: name one with --output", folder);
     if (fd < 0) return vl_fail_errno(err, fd, "open the folder '%s'", folder);
     if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0) {
@@ -54,7 +55,8 @@ int output_add(struct output *o, const char *name, int *ret_fd, struct vl_error 
     f->fd = -1;
     if (strf(f->name, sizeof(f->name), "%s", name) < 0) return vl_fail_errno(err, ENAMETOOLONG, "name '%s'", name);
     if (fstatat(o->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-        return vl_fail(err, VL_CONFLICT, "'%s/%s' is a folder: remove it, or choose another place with --output", o->folder, name);
+        return vl_fail(err, VL_CONFLICT, "'%s/%s' is a folder: remove it, or choose another place with --output",
+                       o->folder, name);
     r = create(o, f);
     if (f->fd >= 0) o->n_files++;
     if (r < 0) return vl_fail_errno(err, r, "create a file in '%s'", o->folder);

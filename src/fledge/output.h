@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files of a build under temporary names (`.fledge-<hex>`), all of which get their real names together at the end, or
- * none: what an earlier build left stays whole until then.
+ * The files of a build under temporary names (`.fledge-<hex>`), all of which get their real names together at the end,
+ * or none: what an earlier build left stays whole until then.
  */
 #pragma once
 #include "base/error.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See toml_shim.h. toml++ keeps the keys of a table sorted by name; here they are brought back into the order of the file,
- * so that the first mistake is the one that is told.
+ * See toml_shim.h. toml++ keeps the keys of a table sorted by name; here they are brought back into the order of the
+ * file, so that the first mistake is the one that is told.
  */
 #include "fledge/toml_shim.h"
 
 #define TOML_HEADER_ONLY 1
-#define TOML_EXCEPTIONS 0
+#define TOML_EXCEPTIONS  0
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 namespace
 {
@@ -93,6 +94,20 @@ int copy_array(const toml::array &from, toml_node *to, unsigned depth, toml_prob
     return r;
 }
 
+unsigned base_of(toml::value_flags flags)
+{
+    switch (flags) {
+    case toml::value_flags::format_as_binary:
+        return 2;
+    case toml::value_flags::format_as_octal:
+        return 8;
+    case toml::value_flags::format_as_hexadecimal:
+        return 16;
+    default:
+        return 10;
+    }
+}
+
 int copy_node(const toml::node &from, toml_node *to, unsigned depth, toml_problem *problem)
 {
     to->at = place_of(from.source());
@@ -113,7 +128,7 @@ int copy_node(const toml::node &from, toml_node *to, unsigned depth, toml_proble
     case toml::node_type::integer:
         to->type = TOML_INTEGER;
         to->number = from.as_integer()->get();
-        to->octal = from.as_integer()->flags() == toml::value_flags::format_as_octal;
+        to->base = base_of(from.as_integer()->flags());
         return 0;
     case toml::node_type::boolean:
         to->type = TOML_BOOL;

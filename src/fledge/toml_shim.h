@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TOML as a tree of plain C structs, each with its place in the file: Debian has no C library for TOML, so this is a thin
- * cover over toml++ (toml_shim.cc, the only C++ here).
+ * TOML as a tree of plain C structs, each with its place in the file: Debian has no C library for TOML, so this is a
+ * thin cover over toml++ (toml_shim.cc, the only C++ here).
  */
 #pragma once
 #include <stdbool.h>
@@ -28,7 +28,7 @@ struct toml_node {
     char *text;               /* TOML_STRING; may contain NUL bytes: compare text_len */
     size_t text_len;
     int64_t number;          /* TOML_INTEGER; TOML_BOOL as 0 or 1 */
-    bool octal;              /* TOML_INTEGER: written as 0o... */
+    unsigned base;           /* TOML_INTEGER: it was written in: 2, 8, 10 or 16 */
     struct toml_node *items; /* TOML_TABLE and TOML_ARRAY, in the order of the file */
     size_t n_items;
 };
@@ -39,8 +39,8 @@ struct toml_problem {
 };
 
 /*
- * The document as its root table, the caller's (toml_free). -EINVAL: not TOML, nested too deeply, and *problem says what and
- * where; -ENOMEM.
+ * The document as its root table, the caller's (toml_free). -EINVAL: not TOML, nested too deeply, and *problem says
+ * what and where; -ENOMEM.
  */
 int toml_parse_text(const char *text, size_t len, struct toml_node **ret, struct toml_problem *problem);
 void toml_free(struct toml_node *root); /* NULL is fine */

@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 
-#define LINKS_MAX 40 /* followed for one path, as the kernel's limit */
+#define LINKS_MAX    40 /* followed for one path, as the kernel's limit */
 #define NAME_LEN_MAX 255
 
 struct tree {
@@ -67,7 +67,7 @@ const char *origin_name(int origin, char buf[static 32])
     case ORIGIN_SKELETON:
         return "the folders of every image";
     case ORIGIN_KESTREL:
-        return "kestrel, which starts the guest";
+        return "kestrel, the guest's first program";
     case ORIGIN_LIBRARY:
         return "a library of a program";
     default:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The image as it will be in the guest: a tree in memory of names, modes and where the bytes are on the host. Children are
- * sorted by name, so that the order in which the host lists its files does not show. Image paths are resolved here, within
- * the tree, symbolic links included: never on the host.
+ * The image as it will be in the guest: a tree in memory of names, modes and where the bytes are on the host. Children
+ * are sorted by name, so that the order in which the host lists its files does not show. Image paths are resolved here,
+ * within the tree, symbolic links included: never on the host.
  */
 #pragma once
 #include <sys/types.h>
@@ -10,14 +10,19 @@
 #include "base/error.h"
 
 /* Of the format and of what a kernel unpacks: longer names it leaves out without a word. */
-#define IMAGE_PATH_MAX 4095       /* bytes of a path without its leading slash, and of a link's target */
-#define IMAGE_FILE_MAX UINT32_MAX /* bytes of one file */
+#define IMAGE_PATH_MAX  4095       /* bytes of a path without its leading slash, and of a link's target */
+#define IMAGE_FILE_MAX  UINT32_MAX /* bytes of one file */
 #define IMAGE_NODES_MAX 250000
 
 enum node_type { NODE_FOLDER, NODE_FILE, NODE_LINK, NODE_DEVICE };
 
 /* Who put it there, for messages about two that want the same place. */
-enum node_origin { ORIGIN_PARENT = -4, ORIGIN_SKELETON = -3, ORIGIN_KESTREL = -2, ORIGIN_LIBRARY = -1 }; /* else: mapping */
+enum node_origin {
+    ORIGIN_PARENT = -4,
+    ORIGIN_SKELETON = -3,
+    ORIGIN_KESTREL = -2,
+    ORIGIN_LIBRARY = -1
+}; /* else: mapping */
 
 struct node {
     char *name; /* "" for the root */
@@ -26,10 +31,10 @@ struct node {
     int origin;
     struct node *parent, **children; /* NODE_FOLDER */
     size_t n_children, cap_children;
-    char *host;       /* NODE_FILE: path of the bytes on the host */
-    uint64_t size;    /* NODE_FILE */
-    uint64_t dev, ino; /* NODE_FILE: which file `host` was when it was looked at */
-    char *target;     /* NODE_LINK */
+    char *host;            /* NODE_FILE: path of the bytes on the host */
+    uint64_t size;         /* NODE_FILE */
+    uint64_t dev, ino;     /* NODE_FILE: which file `host` was when it was looked at */
+    char *target;          /* NODE_LINK */
     unsigned major, minor; /* NODE_DEVICE: character device */
 };
 
@@ -40,9 +45,9 @@ DEFINE_AUTO(struct tree *, tree_free)
 const struct node *tree_root(const struct tree *t);
 
 /*
- * Adding below an absolute, clean path (see image_path). Missing folders on the way are made, links on the way followed.
- * VL_CONFLICT says who has the place already; *ret (may be NULL) is the tree's. A folder that is there stays, and takes
- * the mode if it was only made on the way.
+ * Adding below an absolute, clean path (see image_path). Missing folders on the way are made, links on the way
+ * followed. VL_CONFLICT says who has the place already; *ret (may be NULL) is the tree's. A folder that is there stays,
+ * and takes the mode if it was only made on the way.
  */
 int tree_add_folder(struct tree *t, const char *path, mode_t mode, int origin, struct node **ret, struct vl_error *err);
 int tree_add_link(struct tree *t, const char *path, const char *target, int origin, struct vl_error *err);

@@ -30,7 +30,8 @@ static void print_patches(const json_t *kernel)
     size_t i;
 
     printf("Kernel patches:");
-    json_array_foreach(patches, i, p) printf(" %s", json_string_value(p));
+    for (i = 0; (p = json_array_get(patches, i)); i++)
+        printf(" %s", json_string_value(p));
     puts(json_array_size(patches) ? "" : " none");
 }
 
