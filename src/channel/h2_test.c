@@ -231,6 +231,43 @@ static void test_stalled_readers(void **state)
     free(stall_text);
 }
 
+/* What was on its way to readers that go is skipped without a word, and must not be taken for a flood. */
+static void test_readers_that_go(void **state)
+{
+    const size_t room = 2 * H2_CONNECTION_WINDOW;
+    uint8_t *flight = malloc(room);
+    struct pair p;
+    struct end readers[20] = {0}, other = {0};
+    size_t n = 0;
+    const char *why;
+
+    (void)state;
+    stall_text = big_text(2000000);
+    pair_open(&p, serve_big);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        ask(&p, &readers[i], "GET", "/", NULL);
+    while (move(p.client, p.server, 16384))
+        ;
+    for (ssize_t got = 1; got > 0; n += (size_t)got) {
+        got = h2_pull(p.server, flight + n, room - n);
+        assert_true(got >= 0);
+    }
+    assert_true(n > 10 * H2_STREAM_WINDOW);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        h2_stream_reset(readers[i].stream);
+    assert_int_equal(h2_feed(p.client, flight, n, &why), 0);
+    pump(&p);
+    ask(&p, &other, "GET", "/", NULL);
+    pump(&p);
+    assert_int_equal(other.body.len, 2000000);
+    end_done(&other, 0);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        end_done(&readers[i], -ECANCELED);
+    pair_close(&p);
+    free(stall_text);
+    free(flight);
+}
+
 static void test_ping(void **state)
 {
     struct pair p;
@@ -274,7 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_get),    cmocka_unit_test(test_no_body),      cmocka_unit_test(test_unowned),
         cmocka_unit_test(test_bodies), cmocka_unit_test(test_many_streams), cmocka_unit_test(test_stalled_readers),
-        cmocka_unit_test(test_ping),   cmocka_unit_test(test_large_head),
+        cmocka_unit_test(test_ping),   cmocka_unit_test(test_large_head),   cmocka_unit_test(test_readers_that_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,8 @@
 
 #define FIND_MS  3000  /* for a shim that is just starting to say who it is */
 #define AGENT_MS 30000 /* for the agent of an adopted VM to answer */
+/* What is named with a larger number is no folder of ours: an id must leave room for a user id. */
+#define VM_ID_MAX 2000000000
 
 struct adopt {
     struct job job;
@@ -132,7 +134,7 @@ int folders_list(const char *vms_dir, int64_t **ret, size_t *ret_n)
     while ((ent = readdir(d))) { /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
         int64_t *more;
 
-        if (parse_u64(ent->d_name, 1, INT64_MAX, &id) < 0) continue;
+        if (parse_u64(ent->d_name, 1, VM_ID_MAX, &id) < 0) continue;
         if (!(more = reallocarray(ids, n + 1, sizeof(*ids)))) {
             free(ids);
             (void)closedir(d);

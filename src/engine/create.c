@@ -148,7 +148,6 @@ static int config_fill(struct create *c, const struct vm_request *req, const str
 static int row_fill(struct create *c, const struct vm_request *req, const struct plugin *p)
 {
     const struct manifest *m = plugin_manifest(p);
-    json_auto_t *config = NULL;
     char token[BOOT_TOKEN_LEN + 1];
     int r;
 

@@ -57,7 +57,7 @@ static bool move(struct h2 *from, struct h2 *to)
 
 static void pump(struct bench *b)
 {
-    while (move(b->client, b->server) | move(b->server, b->client))
+    while ((int)move(b->client, b->server) | (int)move(b->server, b->client))
         continue;
 }
 

@@ -21,8 +21,8 @@ int vm_mac(const char *name, const char *ip, char ret[static 18]);
 void vm_hostname(const char *name, char ret[static 64]);
 
 /*
- * 0 if a VM could bind it now; otherwise, with the remedy, VL_CONFLICT (in use, or privileged: VMs run without
- * privileges also where volantd is root) or VL_INVALID (no address of this host). protocol "tcp" or "udp".
+ * 0 if a VM could bind it now; otherwise, with the remedy, VL_CONFLICT (in use, or privileged: root's VMs may
+ * bind those, see --bind-low-ports of the shim) or VL_INVALID (no address of this host). protocol "tcp" or "udp".
  */
 int host_port_check(const char *protocol, const char *host_ip, unsigned port, struct vl_error *err);
 /*

@@ -69,8 +69,8 @@ static unsigned first_unprivileged(void)
 static int privileged(const char *protocol, const char *host_ip, unsigned port, unsigned first, struct vl_error *err)
 {
     return vl_fail(err, VL_CONFLICT,
-                   "host port %s:%u/%s is privileged, and VMs run without privileges: choose one from %u on, or let "
-                   "everybody have it: `sysctl net.ipv4.ip_unprivileged_port_start=%u`",
+                   "host port %s:%u/%s is for root: choose one from %u on, run volantd as root, or let everybody have "
+                   "it: `sysctl net.ipv4.ip_unprivileged_port_start=%u`",
                    host_ip, port, protocol, first, port);
 }
 
@@ -96,12 +96,10 @@ int host_port_check(const char *protocol, const char *host_ip, unsigned port, st
 {
     auto_close int fd = -1;
     struct endpoint e = {0};
-    unsigned first;
     int r;
 
     if ((r = endpoint_parse(protocol, host_ip, port, &e, err)) < 0) return r;
     if (port == 0) return vl_fail(err, VL_INVALID, "host_port 0 is not a port: 1 to 65535");
-    if (port < (first = first_unprivileged())) return privileged(protocol, host_ip, port, first, err);
     fd = endpoint_bind(&e);
     return fd < 0 ? fail_bind(protocol, host_ip, port, fd, err) : 0;
 }
