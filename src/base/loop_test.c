@@ -197,6 +197,7 @@ static void fetched_events_of_dropped_watches_are_blanked(void **state)
     struct end *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
 
     (void)state;
+    if (!a || !b) abort();
     n_freed = 0;
     a->other = b;
     b->other = a;

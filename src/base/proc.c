@@ -99,22 +99,31 @@ int proc_id_of(pid_t pid, struct proc_id *ret)
     return 0;
 }
 
+static bool is_dead(char state)
+{
+    return state == 'Z' || state == 'X';
+}
+
 bool proc_alive(const struct proc_id *id)
 {
     uint64_t start;
     char state;
 
-    return read_stat(id->pid, &state, &start) == 0 && start == id->start && state != 'Z' && state != 'X';
+    return read_stat(id->pid, &state, &start) == 0 && start == id->start && !is_dead(state);
 }
 
 int proc_open(const struct proc_id *id, int *ret_pidfd)
 {
     auto_close int fd = -1;
+    uint64_t start;
+    char state;
+    int r;
 
     if (id->pid <= 0) return -ESRCH;
     if ((fd = pidfd_open(id->pid, 0)) < 0) return -errno;
     /* In this order: whoever has the pid and the start time now has had the pid when it was opened. */
-    if (!proc_alive(id)) return -ESRCH;
+    if ((r = read_stat(id->pid, &state, &start)) < 0) return r;
+    if (start != id->start || is_dead(state)) return -ESRCH;
     *ret_pidfd = take_fd(&fd);
     return 0;
 }

@@ -15,7 +15,7 @@
 #define UNKNOWN_BYTES_MAX 65536 /* of frames of unknown types, which nghttp2 skips without a callback */
 /* What an honest peer may have sent before it hears of a reset: the window, in small frames. nghttp2 skips it like
  * those. */
-#define CANCELLED_BYTES_MAX (2 * H2_STREAM_WINDOW)
+#define CANCELLED_BYTES_MAX (2UL * H2_STREAM_WINDOW)
 #define OUTBOUND_ACK_MAX    64 /* PING and SETTINGS of the peer within one feed */
 #define SETTINGS_MAX        16
 #define HPACK_TABLE_MAX     4096

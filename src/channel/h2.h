@@ -13,7 +13,7 @@ struct h2;
 struct h2_stream; /* valid until its `closed` callback has returned */
 
 #define H2_STREAM_WINDOW     65536
-#define H2_CONNECTION_WINDOW (1024 * 1024)
+#define H2_CONNECTION_WINDOW 1048576
 #define H2_MAX_STREAMS       256
 #define H2_HEADER_MAX        16384 /* of one message: names, values and 32 bytes for each; more resets the stream */
 

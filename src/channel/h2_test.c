@@ -234,7 +234,7 @@ static void test_stalled_readers(void **state)
 /* What was on its way to readers that go is skipped without a word, and must not be taken for a flood. */
 static void test_readers_that_go(void **state)
 {
-    const size_t room = 2 * H2_CONNECTION_WINDOW;
+    const size_t room = 2UL * H2_CONNECTION_WINDOW;
     uint8_t *flight = malloc(room);
     struct pair p;
     struct end readers[20] = {0}, other = {0};
@@ -252,7 +252,7 @@ static void test_readers_that_go(void **state)
         got = h2_pull(p.server, flight + n, room - n);
         assert_true(got >= 0);
     }
-    assert_true(n > 10 * H2_STREAM_WINDOW);
+    assert_true(n > 10UL * H2_STREAM_WINDOW);
     for (size_t i = 0; i < ARRAY_LEN(readers); i++)
         h2_stream_reset(readers[i].stream);
     assert_int_equal(h2_feed(p.client, flight, n, &why), 0);

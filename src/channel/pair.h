@@ -187,6 +187,7 @@ static inline char *big_text(size_t n)
 {
     char *text = malloc(n);
 
+    if (!text) abort();
     for (size_t i = 0; i < n; i++)
         text[i] = (char)(i * 2654435761u >> 11);
     return text;

@@ -8,10 +8,9 @@
 #include "engine/vm.h"
 #include "vmm/driver.h"
 
-#define LAUNCH_MS       10000           /* from the job's start to the VMM process */
-#define BOOT_FORM_MAX   (1024ull << 20) /* bytes of an unpacked initramfs */
-#define AFTER_EXIT_MS   10000           /* from the workload's end to the machine's */
-#define SILENT_RETRY_MS 30000           /* how often a silent agent of a running VM is tried again */
+#define LAUNCH_MS       10000 /* from the job's start to the VMM process */
+#define AFTER_EXIT_MS   10000 /* from the workload's end to the machine's */
+#define SILENT_RETRY_MS 30000 /* how often a silent agent of a running VM is tried again */
 
 void random_token(char token[static BOOT_TOKEN_LEN + 1])
 {
@@ -41,8 +40,7 @@ void vm_begin_boot(struct vm *vm)
     vm_commit(vm, &c, boot_begun, NULL);
 }
 
-/* --- launch --------------------------------------------------------------------------------------------------------
- */
+/* --- launch ------------------------------------------------------------------------------------------------------- */
 
 struct launch {
     struct job job;
@@ -114,7 +112,6 @@ static void launch_done(struct job *j, bool cancelled)
     }
     vm_attach(vm, &l->run, vm->engine->cfg.boot_deadline_ms);
     c = vm_change_of(vm);
-    c.pid = l->run.vmm.pid;
     c.kernel_cmdline = l->cmdline;
     vm_commit(vm, &c, NULL, NULL);
     launch_free(l);
@@ -171,8 +168,7 @@ void vm_launch(struct vm *vm)
     vm_step(vm);
 }
 
-/* --- a VMM that runs ------------------------------------------------------------------------------------------------
- */
+/* --- a VMM that runs ---------------------------------------------------------------------------------------------- */
 
 static void vmm_ended(struct watch *w, uint32_t events)
 {
@@ -251,6 +247,19 @@ static void guest_down(void *arg, const char *why, bool final)
 
 static const struct guest_ops guest_ops = {.up = guest_up, .event = guest_event, .down = guest_down};
 
+/* Over already; or it runs, but nobody would see its end. */
+static void attach_failed(struct vm *vm, int r)
+{
+    if (r == -ESRCH) {
+        vm->vmm_gone = true;
+        return;
+    }
+    (void)strf(vm->reason_now, sizeof(vm->reason_now), "its VMM cannot be watched: %s", vl_strerror(-r));
+    log_err("vm=%s: %s; ending it", vm->row.name, vm->reason_now);
+    vm->agent_up = false;
+    vm->late = true;
+}
+
 void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_ms)
 {
     struct loop *loop = vm->engine->cfg.loop;
@@ -260,10 +269,10 @@ void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_
     vm->run = *run;
     vm->live = true;
     vm->agent_up = vm->status != VM_STARTING; /* an adopted VM's has answered before */
-    if (proc_open(&run->vmm, &fd) < 0 || loop_watch(loop, &vm->vmm_watch, fd, EPOLLIN, vmm_ended) < 0) {
+    if ((r = proc_open(&run->vmm, &fd)) < 0 || (r = loop_watch(loop, &vm->vmm_watch, fd, EPOLLIN, vmm_ended)) < 0) {
         if (fd >= 0) (void)close(fd);
         vm->vmm_watch.fd = -1;
-        vm->vmm_gone = true; /* already over */
+        attach_failed(vm, r);
         return;
     }
     if ((r = guest_new(loop, vm->dir, &guest_ops, vm, &vm->guest)) < 0 || (r = guest_connect(vm->guest, until)) < 0)

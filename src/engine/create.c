@@ -14,6 +14,7 @@ struct create {
     struct vm_row row;
     struct vm_config config; /* as stored: every port has its host_port */
     struct waiter *waiter;
+    char checksum[sizeof("sha256:") + SHA256_HEX]; /* of what it boots */
 };
 
 static void create_free(struct create *c)
@@ -25,8 +26,7 @@ static void create_free(struct create *c)
 }
 DEFINE_AUTO(struct create *, create_free)
 
-/* --- ports ---------------------------------------------------------------------------------------------------------
- */
+/* --- ports -------------------------------------------------------------------------------------------------------- */
 
 static bool holds_port(const struct vm_config *config, const char *protocol, const char *host_ip, int64_t port)
 {
@@ -37,10 +37,24 @@ static bool holds_port(const struct vm_config *config, const char *protocol, con
     return false;
 }
 
-bool create_holds_port(const struct engine *e, const char *protocol, const char *host_ip, int64_t port)
+static bool creates_hold_port(const struct engine *e, const char *protocol, const char *host_ip, int64_t port)
 {
     for (const struct create *c = e->creating; c; c = c->next)
         if (holds_port(&c->config, protocol, host_ip, port)) return true;
+    return false;
+}
+
+bool creates_use_plugin(const struct engine *e, const char *name)
+{
+    for (const struct create *c = e->creating; c; c = c->next)
+        if (str_eq(c->row.plugin, name)) return true;
+    return false;
+}
+
+bool creates_use_artifact(const struct engine *e, const char *checksum)
+{
+    for (const struct create *c = e->creating; c; c = c->next)
+        if (str_eq(c->checksum, checksum)) return true;
     return false;
 }
 
@@ -69,7 +83,7 @@ static bool port_taken(void *arg, unsigned port)
 
     return holds_port(&q->create->config, q->port->protocol, q->port->host_ip, port) ||
            port_owner(e, q->port->protocol, q->port->host_ip, port) ||
-           create_holds_port(e, q->port->protocol, q->port->host_ip, port);
+           creates_hold_port(e, q->port->protocol, q->port->host_ip, port);
 }
 
 static int settle_port(struct create *c, struct port_map *p, struct vl_error *err)
@@ -88,7 +102,7 @@ static int settle_port(struct create *c, struct port_map *p, struct vl_error *er
         return vl_fail(err, VL_CONFLICT,
                        "host port %s:%lld/%s belongs to VM '%s' until that is deleted: choose another", p->host_ip,
                        (long long)p->host_port, p->protocol, owner->row.name);
-    if (create_holds_port(c->engine, p->protocol, p->host_ip, p->host_port))
+    if (creates_hold_port(c->engine, p->protocol, p->host_ip, p->host_port))
         return vl_fail(err, VL_CONFLICT, "host port %s:%lld/%s is being taken by another VM: choose another",
                        p->host_ip, (long long)p->host_port, p->protocol);
     return host_port_check(p->protocol, p->host_ip, (unsigned)p->host_port, err);
@@ -104,8 +118,7 @@ static int settle_ports(struct create *c, struct vl_error *err)
     return 0;
 }
 
-/* --- the row -------------------------------------------------------------------------------------------------------
- */
+/* --- the row ------------------------------------------------------------------------------------------------------ */
 
 static int64_t first_of(int64_t a, int64_t b, int64_t c)
 {
@@ -164,6 +177,7 @@ static int row_fill(struct create *c, const struct vm_request *req, const struct
     c->row.boot = strdup(token);
     c->row.kernel_cmdline = strdup("");
     c->row.manifest = strdup(plugin_manifest_text(p));
+    if ((r = strf(c->checksum, sizeof(c->checksum), "%s", m->initramfs.checksum)) < 0) return r;
     c->row.created_ms = c->row.updated_ms = wall_ms();
     if (!c->row.name || !c->row.plugin || !c->row.runtime || !c->row.desired || !c->row.status || !c->row.reason ||
         !c->row.boot || !c->row.kernel_cmdline || !c->row.manifest)
@@ -178,8 +192,7 @@ static int config_text(struct create *c)
     return j && (c->row.config = json_text(j)) ? 0 : -ENOMEM;
 }
 
-/* --- the transaction ------------------------------------------------------------------------------------------------
- */
+/* --- the transaction ---------------------------------------------------------------------------------------------- */
 
 static int take_address(struct create *c, struct store_tx *tx, struct vl_error *err)
 {
@@ -269,7 +282,8 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, enum vm_wan
     if ((r = row_fill(c, req, p)) < 0) return vl_fail_errno(err, r, "create VM");
     if ((r = settle_ports(c, err)) < 0) return r;
     if ((r = config_text(c)) < 0) return vl_fail_errno(err, r, "create VM");
-    *c->waiter = (struct waiter){.what = (enum wait_for)want, .timeout_ms = timeout_ms, .done = done, .arg = arg};
+    *c->waiter =
+        (struct waiter){.what = (enum wait_for)want, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
     c->op = (struct store_op){.run = create_run, .done = create_done};
     c->next = e->creating;
     e->creating = c;

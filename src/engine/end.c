@@ -11,8 +11,7 @@
 #define SHIM_MS      3000 /* for the shim to write why */
 #define END_RETRY_MS 5000
 
-/* --- stopping ------------------------------------------------------------------------------------------------------
- */
+/* --- stopping ----------------------------------------------------------------------------------------------------- */
 
 static void stop_late(struct timer *t)
 {
@@ -68,11 +67,6 @@ static void end_run(struct job *j)
     e->r = vmm_end(e->vm->dir, &e->vm->run, QMP_MS, TERM_MS, &e->err);
 }
 
-static void end_again(struct timer *t)
-{
-    vm_step(container_of(t, struct vm, retry));
-}
-
 static void end_done(struct job *j, bool cancelled)
 {
     struct end_job *e = container_of(j, struct end_job, job);
@@ -91,7 +85,7 @@ static void end_done(struct job *j, bool cancelled)
     if (vm->vmm_gone)
         vm_step(vm);
     else
-        (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + END_RETRY_MS, end_again);
+        vm_step_later(vm, END_RETRY_MS);
 }
 
 void vm_end_vmm(struct vm *vm)
@@ -106,11 +100,10 @@ void vm_end_vmm(struct vm *vm)
         vm->busy = false;
         free(e);
     }
-    (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + END_RETRY_MS, end_again);
+    vm_step_later(vm, END_RETRY_MS);
 }
 
-/* --- why it ended ----------------------------------------------------------------------------------------------------
- */
+/* --- why it ended ------------------------------------------------------------------------------------------------- */
 
 struct collect {
     struct job job;
@@ -259,11 +252,6 @@ static void collect_done(struct job *j, bool cancelled)
     free(c);
 }
 
-static void collect_again(struct timer *t)
-{
-    vm_step(container_of(t, struct vm, retry));
-}
-
 void vm_collect(struct vm *vm)
 {
     struct collect *c = calloc(1, sizeof(*c));
@@ -276,5 +264,5 @@ void vm_collect(struct vm *vm)
         vm->busy = false;
         free(c);
     }
-    (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + END_RETRY_MS, collect_again);
+    vm_step_later(vm, END_RETRY_MS);
 }

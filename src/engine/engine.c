@@ -4,12 +4,10 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "engine/vm.h"
 
 #define WORKER_IDLE_MS 10000
-#define CLOSE_MS       5000 /* for transactions that are still on their way to disk */
 
 int engine_new(const struct engine_config *cfg, struct engine **ret, struct vl_error *err)
 {
@@ -34,10 +32,12 @@ static int load_vm(void *arg, struct vm_row *row)
 {
     struct load *l = arg;
     struct vl_error err = {0};
+    int64_t id = row->id;
     struct vm *vm = vm_new(l->engine, row, &err);
 
     if (!vm) {
-        log_err("vm=%s: its row cannot be read, leaving it alone: %s", row->name, err.msg);
+        log_err("vm id %lld: its row cannot be read, leaving it and its folder alone: %s", (long long)id, err.msg);
+        l->engine->unread = true;
         return 0;
     }
     vm_insert(l->engine, vm);
@@ -86,13 +86,11 @@ static bool engine_in_flight(const struct engine *e)
 
 void engine_free(struct engine *e)
 {
-    int64_t until = mono_ms() + CLOSE_MS;
-
     if (!e) return;
     e->closing = true; /* what is in flight ends, nothing new begins */
     pool_free(e->pool);
     pool_free(e->lane);
-    while (engine_in_flight(e) && mono_ms() < until)
+    while (engine_in_flight(e)) /* transactions, which have their own deadline */
         (void)loop_step(e->cfg.loop, 50);
     while (e->vms) {
         struct vm *vm = e->vms;

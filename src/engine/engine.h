@@ -63,7 +63,8 @@ enum vm_want { VM_WANT_PROCESS, VM_WANT_RUNNING, VM_WANT_READY };
 /*
  * All return 0 and call `done` later, or fail at once and never call it. With a want, done comes when it is reached,
  * when it can no longer be (boot failed, VM ended), or after timeout_ms, with r = 0 and the VM as it is in each case.
- * A request whose client went away is dropped by engine_wait_drop(arg).
+ * A request that does not get its turn in that time (the VM is busy with an earlier one) is taken back:
+ * VL_UNAVAILABLE. One whose client went away is dropped by engine_forget(arg), the operation goes on.
  */
 int engine_vm_create(struct engine *e, const struct vm_request *req, enum vm_want want, int timeout_ms,
                      engine_vm_done done, void *arg, struct vl_error *err);

@@ -58,13 +58,16 @@ static int be_vmm(const char *name)
         (void)dprintf(VMM_FD_CONSOLE, "Kernel panic - not syncing: Attempted to kill init!\r\n");
         return 0;
     }
+    if (str_starts(name, "guest=stubborn")) {
+        (void)signal(SIGTERM, SIG_IGN);
+        p.fd = -1;
+    }
     while (poll(&p, 1, 60000) > 0)
         if (serve_monitor()) return 0;
     return 9; /* the test has failed long ago */
 }
 
-/* --- one host -------------------------------------------------------------------------------------------------------
- */
+/* --- one host ----------------------------------------------------------------------------------------------------- */
 
 struct host {
     char base[64];
@@ -278,8 +281,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- tests
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------------------------------- */
 
 static void ends_of_a_boot(void **state)
 {
@@ -305,6 +307,7 @@ static void ends_of_a_boot(void **state)
             fail_msg("%s: '%s' lacks '%s'", table[i].name, a.reason, table[i].reason);
         assert_int_equal(a.has_code, table[i].code >= 0);
         if (a.has_code) assert_int_equal(a.code, table[i].code);
+        assert_int_equal(ask(h, table[i].name, engine_vm_stop).status, VM_STOPPED);
     }
 }
 
@@ -428,6 +431,147 @@ static void comes_back(void **state)
     assert_int_equal(v.pid, 0);
 }
 
+/* What a kill between a launch and its commit leaves: the registry does not know of the process. */
+struct lost_pid {
+    struct store_op op;
+    struct store_tx *tx;
+};
+
+static int lose_pid(void *arg, struct vm_row *row)
+{
+    const struct lost_pid *l = arg;
+
+    row->pid = 0;
+    row->kernel_cmdline[0] = '\0';
+    return store_vm_update(l->tx, row, NULL);
+}
+
+static int lose_pids(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    struct lost_pid *l = container_of(op, struct lost_pid, op);
+
+    l->tx = tx;
+    return store_vm_each(tx, lose_pid, l, err);
+}
+
+static void with_store(struct host *h, struct store_op *op)
+{
+    char db[96];
+
+    path_of(h, "db", db, sizeof(db));
+    assert_int_equal(store_open(h->loop, db, &h->store, NULL), 0);
+    assert_int_equal(store_run(h->store, op, NULL), 0);
+    store_close(take_ptr(h->store));
+}
+
+static void process_is_recorded_late(void **state)
+{
+    struct host *h = *state;
+    struct lost_pid lost = {.op.run = lose_pids};
+    int64_t pid, deadline = mono_ms() + WAIT_MS;
+    struct vm_view v;
+
+    assert_int_equal(install(h, h->hex).r, 0);
+    (void)create(h, "silent", VM_WANT_PROCESS);
+    engine_vm_view(engine_vm_find(h->engine, "silent"), &v);
+    pid = v.pid;
+    engine_end(h);
+    with_store(h, &lost.op);
+    engine_begin(h);
+    engine_vm_view(engine_vm_find(h->engine, "silent"), &v);
+    assert_int_equal(v.pid, 0);
+    assert_string_equal(v.kernel_cmdline, "");
+    while (v.pid == 0 && mono_ms() < deadline) {
+        assert_int_equal(loop_step(h->loop, 100), 0);
+        engine_vm_view(engine_vm_find(h->engine, "silent"), &v);
+    }
+    assert_int_equal(v.pid, pid);
+    assert_non_null(strstr(v.kernel_cmdline, "console="));
+}
+
+static int insert_unreadable(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    const struct vm_row row = {.name = "later",
+                               .plugin = "p",
+                               .runtime = "p",
+                               .desired = "stopped",
+                               .status = "stopped",
+                               .reason = "",
+                               .cpu_cores = 1,
+                               .memory_mb = 64,
+                               .config = "{\"expose\":7}",
+                               .manifest = "{}",
+                               .boot = "",
+                               .kernel_cmdline = ""};
+    int64_t id;
+
+    (void)op;
+    return store_vm_insert(tx, &row, &id, err);
+}
+
+/* What a newer volantd wrote is not taken for what nobody owns. */
+static void unreadable_row_keeps_its_folder(void **state)
+{
+    struct host *h = *state;
+    struct store_op op = {.run = insert_unreadable};
+    char folder[96];
+
+    engine_end(h);
+    with_store(h, &op);
+    path_of(h, "vms/1", folder, sizeof(folder));
+    assert_int_equal(mkdir(folder, 0711), 0);
+    engine_begin(h);
+    assert_null(engine_vm_find(h->engine, "later"));
+    engine_end(h); /* with all that it began */
+    assert_int_equal(access(folder, F_OK), 0);
+    engine_begin(h);
+}
+
+/* A request that does not get its turn is taken back and says so. */
+static void busy_for_too_long(void **state)
+{
+    struct host *h = *state;
+    struct answer stopped = {0}, started = {0};
+    struct vm_view v;
+
+    assert_int_equal(install(h, h->hex).r, 0);
+    (void)create(h, "stubborn", VM_WANT_PROCESS);
+    assert_int_equal(engine_vm_stop(h->engine, "stubborn", on_vm, &stopped, NULL), 0);
+    do {
+        assert_int_equal(loop_step(h->loop, 100), 0);
+        engine_vm_view(engine_vm_find(h->engine, "stubborn"), &v);
+    } while (!str_eq(v.status, "stopping")); /* its VMM is being ended, which takes seconds */
+    assert_int_equal(engine_vm_start(h->engine, "stubborn", VM_WANT_PROCESS, 100, on_vm, &started, NULL), 0);
+    until(h, &started.done);
+    assert_true(started.r < 0);
+    assert_int_equal(started.err.kind, VL_UNAVAILABLE);
+    assert_false(stopped.done);
+    until(h, &stopped.done);
+    assert_int_equal(stopped.status, VM_STOPPED);
+}
+
+/* A plugin goes while a VM is made from it: the VM keeps what it boots from, and takes it along in the end. */
+static void plugin_goes_while_creating(void **state)
+{
+    struct host *h = *state;
+    struct answer removed = {0}, created;
+    struct vl_error err = {0};
+
+    assert_int_equal(install(h, h->hex).r, 0);
+    assert_int_equal(engine_plugin_remove(h->engine, "p", on_plugin, &removed, NULL), 0);
+    assert_int_equal(create_begin(h, "silent", 0, VM_WANT_PROCESS, &created, NULL), 0);
+    assert_true(engine_plugin_remove(h->engine, "p", on_plugin, &removed, &err) < 0);
+    assert_int_equal(err.kind, VL_CONFLICT);
+    until(h, &removed.done);
+    until(h, &created.done);
+    assert_int_equal(created.status, VM_STARTING);
+    assert_true(artifact_present(h->artifacts, h->hex, NULL));
+    assert_int_equal(ask(h, "silent", engine_vm_delete).r, 0);
+    for (int i = 0; i < 100 && artifact_present(h->artifacts, h->hex, NULL); i++)
+        assert_int_equal(loop_step(h->loop, 50), 0);
+    assert_false(artifact_present(h->artifacts, h->hex, NULL));
+}
+
 static void forgotten_requests_are_not_answered(void **state)
 {
     struct host *h = *state;
@@ -452,6 +596,10 @@ int main(int argc, char **argv)
         ENGINE_TEST(conflicts),
         ENGINE_TEST(plugins),
         ENGINE_TEST(comes_back),
+        ENGINE_TEST(process_is_recorded_late),
+        ENGINE_TEST(unreadable_row_keeps_its_folder),
+        ENGINE_TEST(busy_for_too_long),
+        ENGINE_TEST(plugin_goes_while_creating),
         ENGINE_TEST(forgotten_requests_are_not_answered),
     };
 

@@ -5,6 +5,8 @@
 #include "engine/vm.h"
 
 #define ERASE_RETRY_MS 5000
+#define QUIT_MS        2000
+#define TERM_MS        2000
 
 struct erase {
     struct job job;
@@ -14,15 +16,10 @@ struct erase {
     struct vl_error err;
 };
 
-static void erase_again(struct timer *t)
-{
-    vm_step(container_of(t, struct vm, retry));
-}
-
 static void erase_later(struct vm *vm, const struct vl_error *err)
 {
     log_err("vm=%s: cannot delete yet: %s", vm->row.name, err->msg);
-    (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + ERASE_RETRY_MS, erase_again);
+    vm_step_later(vm, ERASE_RETRY_MS);
 }
 
 static int forget_run(struct store_op *op, struct store_tx *tx, struct vl_error *err)
@@ -75,8 +72,12 @@ static void forget_done(struct store_op *op, int r, const struct vl_error *err)
 static void folder_run(struct job *j)
 {
     struct erase *e = container_of(j, struct erase, job);
+    struct vmm_run run;
 
-    e->r = vmm_folder_remove(e->vm->engine->cfg.vms_dir, e->vm->row.id, &e->err);
+    e->r = 0;
+    /* Whatever we believe of it: nobody would find it again. */
+    if (vmm_run_read(e->vm->dir, &run, NULL) == 0) e->r = vmm_end(e->vm->dir, &run, QUIT_MS, TERM_MS, &e->err);
+    if (e->r == 0) e->r = vmm_folder_remove(e->vm->engine->cfg.vms_dir, e->vm->row.id, &e->err);
 }
 
 static void folder_done(struct job *j, bool cancelled)

@@ -6,8 +6,6 @@
 #include "base/log.h"
 #include "engine/vm.h"
 
-#define BOOT_FORM_MAX (1024ull << 20)
-
 struct plugin {
     struct plugin *next; /* by name */
     struct plugin_row row;
@@ -42,8 +40,7 @@ static struct plugin *plugin_unlink(struct engine *e, const char *name)
     return p;
 }
 
-/* --- loading
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------------------------------------------------ */
 
 struct load {
     struct store_op op;
@@ -61,10 +58,12 @@ static int load_plugin(void *arg, struct plugin_row *row)
     p->row = *row;
     *row = (struct plugin_row){0};
     if (json_parse(p->row.manifest, strlen(p->row.manifest), "manifest", &j, &err) < 0 ||
-        manifest_decode(j, "manifest", &p->manifest, NULL, NULL, &err) < 0)
+        manifest_decode(j, "manifest", &p->manifest, NULL, NULL, &err) < 0) {
         log_err("plugin=%s: its stored manifest cannot be read, leaving it out: %s", p->row.name, err.msg);
-    else
+        l->engine->unread = true;
+    } else {
         plugin_insert(l->engine, take_ptr(p));
+    }
     return 0;
 }
 
@@ -91,8 +90,7 @@ void plugins_free(struct engine *e)
     }
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 struct plugin *engine_plugin_find(struct engine *e, const char *name)
 {
@@ -147,8 +145,7 @@ const char *plugin_manifest_text(const struct plugin *p)
     return p->row.manifest;
 }
 
-/* --- artifacts
- * -------------------------------------------------------------------------------------------------------- */
+/* --- artifacts ---------------------------------------------------------------------------------------------------- */
 
 const char *checksum_hex(const char *checksum)
 {
@@ -184,22 +181,21 @@ static bool artifact_wanted(const struct engine *e, const char *checksum)
         if (str_eq(p->manifest.initramfs.checksum, checksum)) return true;
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
         if (str_eq(vm->manifest.initramfs.checksum, checksum)) return true;
-    return plugin_ops_want(e, checksum);
+    return plugin_ops_want(e, checksum) || creates_use_artifact(e, checksum);
 }
 
 void artifact_release(struct engine *e, const char *checksum)
 {
     struct release *r;
 
-    if (e->closing || artifact_wanted(e, checksum) || !(r = calloc(1, sizeof(*r)))) return;
+    if (e->closing || e->unread || artifact_wanted(e, checksum) || !(r = calloc(1, sizeof(*r)))) return;
     r->engine = e;
     (void)strf(r->hex, sizeof(r->hex), "%s", checksum_hex(checksum));
     r->job = (struct job){.run = release_run, .done = release_done};
     if (pool_submit(e->lane, &r->job) < 0) free(r);
 }
 
-/* --- changes
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------------------------------ */
 
 /* One install, enable or removal: the artifact's part on the lane (installs only), then a transaction, then memory. */
 struct plugin_op {
@@ -335,7 +331,7 @@ int engine_plugin_install(struct engine *e, const json_t *manifest, struct strv 
     struct plugin_op *o;
     int r;
 
-    if ((r = plugin_from(manifest, warnings, &p, err)) < 0) return r;
+    if ((r = plugin_from(manifest, warnings, &p, err)) < 0 || !p) return r;
     if (!(o = plugin_op_new(e, p->row.name, install_apply, install_commit, done, arg)))
         return vl_fail_errno(err, ENOMEM, "plugin '%s'", p->row.name);
     o->plugin = take_ptr(p);
@@ -397,6 +393,8 @@ int engine_plugin_remove(struct engine *e, const char *name, engine_done done, v
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
         if (str_eq(vm->row.plugin, name))
             return vl_fail(err, VL_CONFLICT, "plugin '%s' is used by VM '%s': delete that first", name, vm->row.name);
+    if (creates_use_plugin(e, name))
+        return vl_fail(err, VL_CONFLICT, "plugin '%s' is used by a VM that is being created: delete that first", name);
     if (!(o = plugin_op_new(e, name, remove_apply, remove_commit, done, arg)))
         return vl_fail_errno(err, ENOMEM, "plugin '%s'", name);
     store_post(e->cfg.store, &o->op);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What clients ask of a VM that exists: an intent in its queue, a waiter that answers. */
+#include "base/clock.h"
 #include "engine/vm.h"
 
 #define ENDED_MS 28000 /* how long stop and delete keep a client waiting; the operation goes on */
@@ -25,9 +26,9 @@ static int vm_ask(struct engine *e, const char *name, enum intent_kind kind, enu
 
     if (!vm) return vl_fail(err, VL_NOT_FOUND, "vm '%s' not found: see `volar vms list`", name);
     if (!(w = calloc(1, sizeof(*w)))) return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
-    *w = (struct waiter){.vm = vm, .what = what, .timeout_ms = timeout_ms, .done = done, .arg = arg};
-    if (vm_intend(vm, kind, w) < 0) {
-        free(w);
+    *w = (struct waiter){.vm = vm, .what = what, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
+    if (waiter_begin(w) < 0 || vm_intend(vm, kind, w) < 0) {
+        waiter_free(w);
         return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
     }
     if (loop_defer(e->cfg.loop, step_asked, e) < 0) step_asked(e);
@@ -69,7 +70,10 @@ void engine_forget(struct engine *e, void *arg)
     for (struct vm *vm = e->vms; vm; vm = vm->next) {
         for (struct waiter *w = vm->waiters; w; w = w->next)
             forget_one(w, arg);
-        for (struct intent *i = vm->intents; i; i = i->next)
+        for (struct intent *i = vm->intents; i; i = i->next) {
+            if (i->waiter && i->waiter->arg == arg)
+                loop_untimer(&i->waiter->timer); /* it gets its turn, however late */
             forget_one(i->waiter, arg);
+        }
     }
 }

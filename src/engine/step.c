@@ -16,8 +16,7 @@
 
 #define BOOT_ATTEMPTS 2
 
-/* --- what clients want ---------------------------------------------------------------------------------------------
- */
+/* --- what clients want -------------------------------------------------------------------------------------------- */
 
 int vm_intend(struct vm *vm, enum intent_kind kind, struct waiter *w)
 {
@@ -107,10 +106,11 @@ static void intent_stop(struct vm *vm)
     struct vm_change c = vm_change_of(vm);
 
     if (vm->desire == DESIRE_DELETED) return intent_refuse(vm, "is being deleted");
-    if (vm_status_ended(vm->status) || (vm->status == VM_STOPPING && vm->desire == DESIRE_STOPPED))
+    if (vm->status == VM_STOPPED || (vm->status == VM_STOPPING && vm->desire == DESIRE_STOPPED))
         return intent_done_already(vm);
     c.desire = DESIRE_STOPPED;
-    c.status = vm->status == VM_PENDING ? VM_STOPPED : VM_STOPPING;
+    /* Contract 1.4: what was asked to stop is `stopped`, also if it had crashed; the reason stays. */
+    c.status = vm->live || vm->status == VM_STARTING || vm->status == VM_RUNNING ? VM_STOPPING : VM_STOPPED;
     c.event = c.status == VM_STOPPED ? "VM_STOPPED" : "VM_STOPPING";
     c.message = "vm stopping";
     vm_commit(vm, &c, intent_done, intent_failed);
@@ -147,17 +147,17 @@ static void intent_apply(struct vm *vm)
         [INTENT_DELETE] = intent_delete,
     };
 
+    vm->intents->taken = true;
     apply[vm->intents->kind](vm);
 }
 
-/* --- what has to be done -------------------------------------------------------------------------------------------
- */
+/* --- what has to be done ------------------------------------------------------------------------------------------ */
 
 static void boot_failed(struct vm *vm)
 {
     struct vm_change c = vm_change_of(vm);
 
-    c.desire = vm->desire == DESIRE_DELETED ? DESIRE_DELETED : DESIRE_STOPPED;
+    c.desire = DESIRE_STOPPED;
     c.status = VM_FAILED;
     c.reason = *vm->reason_now ? vm->reason_now : "the VM could not be booted";
     c.pid = 0;
@@ -166,9 +166,19 @@ static void boot_failed(struct vm *vm)
     vm_commit(vm, &c, NULL, NULL);
 }
 
+/* A launch whose commit failed, or was cut off by a crash. */
+static void record_process(struct vm *vm)
+{
+    struct vm_change c = vm_change_of(vm);
+
+    vm_commit(vm, &c, NULL, NULL);
+}
+
 static void step_starting(struct vm *vm)
 {
-    if (vm->live && vm->agent_up)
+    if (vm->live && vm->row.pid != vm->run.vmm.pid)
+        record_process(vm);
+    else if (vm->live && vm->agent_up)
         vm_commit_running(vm);
     else if (vm->live && vm->late)
         vm_end_vmm(vm);
@@ -198,8 +208,10 @@ static void step_stopping(struct vm *vm)
 
 void vm_step(struct vm *vm)
 {
+    bool ended = vm->vmm_gone || (vm->status == VM_RUNNING && !vm->live);
+
     if (vm->busy || vm->engine->closing) return;
-    if (vm->vmm_gone)
+    if (ended)
         vm_collect(vm);
     else if (vm->intents)
         intent_apply(vm);
@@ -211,8 +223,6 @@ void vm_step(struct vm *vm)
         step_starting(vm);
     else if (vm->status == VM_STOPPING)
         step_stopping(vm);
-    else if (vm->status == VM_RUNNING && !vm->live)
-        vm_collect(vm); /* its end was seen but could not be recorded */
     else if (vm->live && vm->late)
         vm_end_vmm(vm); /* its workload has ended long ago */
 }

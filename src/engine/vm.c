@@ -160,16 +160,40 @@ void vm_settle(struct vm *vm)
     }
 }
 
+/* It did not even get its turn: then it is as if it had not been asked for. */
+static bool take_back(struct vm *vm, const struct waiter *w)
+{
+    struct intent **at = &vm->intents, *i;
+    struct vl_error err = {0};
+    int r;
+
+    while ((i = *at) && i->waiter != w)
+        at = &i->next;
+    if (!i) return false;
+    if (i->taken) return true; /* the commit is under way, vm_add_waiter looks at the time again */
+    *at = i->next;
+    r = vl_fail(&err, VL_UNAVAILABLE, "VM '%s' is busy with what it was asked before: try again", vm->row.name);
+    waiter_end(i->waiter, r, &err, NULL);
+    free(i);
+    return true;
+}
+
 static void waiter_late(struct timer *t)
 {
     struct waiter *w = container_of(t, struct waiter, timer);
     struct vm *vm = w->vm;
     struct waiter **at = &vm->waiters;
 
+    if (take_back(vm, w)) return;
     while (*at != w)
         at = &(*at)->next;
     *at = w->next;
     waiter_end(w, 0, NULL, vm);
+}
+
+int waiter_begin(struct waiter *w)
+{
+    return loop_timer(w->vm->engine->cfg.loop, &w->timer, w->until_ms, waiter_late);
 }
 
 void vm_add_waiter(struct vm *vm, struct waiter *w)
@@ -177,8 +201,7 @@ void vm_add_waiter(struct vm *vm, struct waiter *w)
     w->vm = vm;
     w->next = vm->waiters;
     vm->waiters = w;
-    if (w->timeout_ms >= 0 && loop_timer(vm->engine->cfg.loop, &w->timer, mono_ms() + w->timeout_ms, waiter_late) < 0)
-        waiter_late(&w->timer);
+    if (waiter_begin(w) < 0) waiter_late(&w->timer);
 }
 
 /* --- transactions ------------------------------------------------------------------------------------------------ */
@@ -235,9 +258,15 @@ static void commit_apply(struct commit *c)
     vm->desire = c->desire;
 }
 
-static void retry_step(struct timer *t)
+static void step_again(struct timer *t)
 {
     vm_step(container_of(t, struct vm, retry));
+}
+
+void vm_step_later(struct vm *vm, int ms)
+{
+    if (loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + ms, step_again) < 0)
+        log_err("vm=%s: no memory for a timer", vm->row.name);
 }
 
 static void commit_done(struct store_op *op, int r, const struct vl_error *err)
@@ -253,8 +282,8 @@ static void commit_done(struct store_op *op, int r, const struct vl_error *err)
         commit_free(c);
         if (failed)
             failed(vm, r, err);
-        else if (!vm->engine->closing)
-            (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + COMMIT_RETRY_MS, retry_step);
+        else
+            vm_step_later(vm, COMMIT_RETRY_MS);
         return;
     }
     if (vm->status != c->status) log_info("vm=%s status=%s %s", vm->row.name, c->row.status, c->row.reason);
@@ -267,7 +296,7 @@ static void commit_done(struct store_op *op, int r, const struct vl_error *err)
 
 struct vm_change vm_change_of(const struct vm *vm)
 {
-    return (struct vm_change){.desire = vm->desire, .status = vm->status, .pid = -1};
+    return (struct vm_change){.desire = vm->desire, .status = vm->status, .pid = vm->live ? vm->run.vmm.pid : -1};
 }
 
 static int copy_string(char **owned, const char *s)
@@ -317,7 +346,7 @@ void vm_commit(struct vm *vm, const struct vm_change *c, void (*then)(struct vm 
         if (failed)
             failed(vm, r, &err);
         else
-            (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + COMMIT_RETRY_MS, retry_step);
+            vm_step_later(vm, COMMIT_RETRY_MS);
         return;
     }
     t->then = then;

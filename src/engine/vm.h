@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside the engine: one VM and what happens to it. All fields belong to the loop thread; a job or transaction in
- * flight
- * (`busy`) may read `row`, `manifest` and `config`, which therefore change only when nothing is in flight.
+ * flight (`busy`) may read `row`, `run`, `manifest` and `config`, which therefore change only when nothing is in
+ * flight.
  *
  * How it works: callbacks set facts (vmm_gone, agent_up, late, an intent in the queue), then vm_step looks at the
  * desired state, the committed status and the facts and begins at most one transaction or job. When that has finished
@@ -10,6 +10,8 @@
  */
 #pragma once
 #include "engine/engine.h"
+
+#define BOOT_FORM_MAX (1024ull << 20) /* bytes of an unpacked initramfs */
 
 enum vm_desire { DESIRE_RUNNING, DESIRE_STOPPED, DESIRE_DELETED };
 
@@ -19,7 +21,7 @@ struct waiter {
     struct waiter *next;
     struct vm *vm;
     enum wait_for what;
-    int timeout_ms;
+    int64_t until_ms; /* mono_ms, whether the request still waits for its turn or for the VM */
     struct timer timer;
     engine_vm_done done; /* NULL: forgotten */
     void *arg;
@@ -29,6 +31,7 @@ enum intent_kind { INTENT_START, INTENT_STOP, INTENT_RESTART, INTENT_DELETE };
 struct intent {
     struct intent *next;
     enum intent_kind kind;
+    bool taken;            /* being committed: nobody takes it back */
     struct waiter *waiter; /* joins the VM's when the intent is committed */
 };
 
@@ -61,7 +64,7 @@ struct vm {
     /* Facts that wait for vm_step. */
     bool vmm_gone, agent_up, late, agent_awaited, stop_asked;
     struct timer deadline; /* of the boot, of the stop, of the machine's end after its workload's */
-    struct timer retry;    /* of a transaction that failed, or of a silent agent */
+    struct timer retry;    /* of what failed, or of a silent agent */
 };
 
 struct engine {
@@ -72,6 +75,7 @@ struct engine {
     struct plugin *plugins;
     struct create *creating;
     size_t strangers;
+    bool unread;                  /* a row could not be read: nothing is removed because the registry lacks it */
     struct plugin_op *plugin_ops; /* in flight */
     bool closing;
 };
@@ -86,6 +90,8 @@ void vm_step(struct vm *vm);
 /* Answers the waiters whose wait is over. */
 void vm_settle(struct vm *vm);
 void vm_add_waiter(struct vm *vm, struct waiter *w);
+/* From now on its time runs: -ENOMEM. */
+int waiter_begin(struct waiter *w);
 /* Answers and frees. */
 void waiter_end(struct waiter *w, int r, const struct vl_error *err, struct vm *vm);
 /* Drops a waiter that nobody waits for any more. */
@@ -102,6 +108,7 @@ struct vm_change {
     const char *event; /* NULL: none */
     const char *message;
 };
+/* None, but for the pid of a VMM that runs: a commit that failed or was cut off may not have recorded it. */
 struct vm_change vm_change_of(const struct vm *vm);
 /*
  * Commits; then, on the loop, `then` (may be NULL) with the row already changed, waiters and the next step. Where the
@@ -110,15 +117,15 @@ struct vm_change vm_change_of(const struct vm *vm);
 void vm_commit(struct vm *vm, const struct vm_change *c, void (*then)(struct vm *vm),
                void (*failed)(struct vm *vm, int r, const struct vl_error *err));
 const char *vm_desire_name(enum vm_desire d);
+/* What cannot be done now is tried again then. */
+void vm_step_later(struct vm *vm, int ms);
 
-/* --- step.c --------------------------------------------------------------------------------------------------------
- */
+/* --- step.c ------------------------------------------------------------------------------------------------------- */
 /* Queues what a client wants of this VM; `w` (may be NULL) is answered by it. Takes both. -ENOMEM: nothing was queued.
  */
 int vm_intend(struct vm *vm, enum intent_kind kind, struct waiter *w);
 
-/* --- boot.c --------------------------------------------------------------------------------------------------------
- */
+/* --- boot.c ------------------------------------------------------------------------------------------------------- */
 void vm_begin_boot(struct vm *vm); /* a new token, then the launch */
 void vm_launch(struct vm *vm);
 /* A VMM of this VM runs (launched or adopted): watch it and talk to its agent. */
@@ -126,24 +133,21 @@ void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_
 void vm_detach(struct vm *vm); /* forget process and channel; touches neither */
 void vm_commit_running(struct vm *vm);
 
-/* --- end.c ---------------------------------------------------------------------------------------------------------
- */
+/* --- end.c -------------------------------------------------------------------------------------------------------- */
 void vm_ask_stop(struct vm *vm); /* the agent, with its time */
 void vm_await_agent(struct vm *vm);
 void vm_end_vmm(struct vm *vm); /* the VMM itself, now */
 void vm_collect(struct vm *vm); /* why it ended, and what follows */
 void vm_erase(struct vm *vm);   /* folder, row, memory */
 
-/* --- adopt.c -------------------------------------------------------------------------------------------------------
- */
+/* --- adopt.c ------------------------------------------------------------------------------------------------------ */
 void vm_adopt(struct vm *vm);
 /* The ids that have a folder; the caller's. */
 int folders_list(const char *vms_dir, int64_t **ret, size_t *ret_n);
 /* Removes those of them that belong to no VM, unless a VMM runs there. Takes ids. */
 void engine_sweep(struct engine *e, int64_t *ids, size_t n);
 
-/* --- plugins.c -----------------------------------------------------------------------------------------------------
- */
+/* --- plugins.c ---------------------------------------------------------------------------------------------------- */
 int plugins_load(struct engine *e, struct vl_error *err);
 void plugins_free(struct engine *e);
 const struct manifest *plugin_manifest(const struct plugin *p);
@@ -156,10 +160,10 @@ void artifact_release(struct engine *e, const char *checksum);
 /* Bare hex of "sha256:<hex>". */
 const char *checksum_hex(const char *checksum);
 
-/* --- create.c ------------------------------------------------------------------------------------------------------
- */
-/* A VM on its way into the registry holds this host port. */
-bool create_holds_port(const struct engine *e, const char *protocol, const char *host_ip, int64_t port);
+/* --- create.c ----------------------------------------------------------------------------------------------------- */
+/* A VM on its way into the registry is made from this plugin, boots this artifact. */
+bool creates_use_plugin(const struct engine *e, const char *name);
+bool creates_use_artifact(const struct engine *e, const char *checksum);
 /* Nobody waits for `arg` any more. */
 void creates_forget(struct engine *e, const void *arg);
 /* A fresh name for a boot. */

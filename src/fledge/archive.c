@@ -18,7 +18,7 @@
 #define SMALL       (16UL * 1024 * 1024)
 #define LEVEL_SMALL "zstd:compression-level=19"
 #define LEVEL_LARGE "zstd:compression-level=9"
-#define CHUNK       (128 * 1024)
+#define CHUNK       (128UL * 1024)
 
 struct writer {
     struct archive *archive;
@@ -27,9 +27,13 @@ struct writer {
     struct vl_error *err;
 };
 
+/* Failed first, or what is left of the present file would be filled up with zeros; closed, or it would leak. */
 static void write_freep(struct archive **a)
 {
-    if (*a) (void)archive_write_free(*a);
+    if (!*a) return;
+    (void)archive_write_fail(*a);
+    (void)archive_write_close(*a);
+    (void)archive_write_free(*a);
 }
 
 static void entry_freep(struct archive_entry **e)
@@ -146,11 +150,9 @@ int archive_write_tree(const struct tree *t, int fd, const struct archive_opts *
 
     if (!a || !chunk) return vl_fail_errno(err, ENOMEM, "write the archive");
     if (begin(a, t, fd) < 0) return fail_archive(&w);
-    if ((r = tree_walk(tree_root(t), write_node, &w)) < 0) {
-        (void)archive_write_fail(a); /* or freeing it would finish the archive first */
-        return r;
-    }
+    if ((r = tree_walk(tree_root(t), write_node, &w)) < 0) return r;
     if (archive_write_close(a) != ARCHIVE_OK) return fail_archive(&w);
     *ret_unpacked = (uint64_t)archive_filter_bytes(a, 0);
+    (void)archive_write_free(take_ptr(a));
     return 0;
 }

@@ -188,7 +188,7 @@ int config_read(const char *path, struct config *ret, struct vl_error *err)
         return vl_fail(err, VL_INVALID,
                        "there is no file '%s': name one with --config; 'fledge build --help' shows one", path);
     if (r == -EFBIG)
-        return vl_fail(err, VL_INVALID, "%s is larger than %d KiB: map folders instead of files", path,
+        return vl_fail(err, VL_INVALID, "%s is larger than %lu KiB: map folders instead of files", path,
                        CONFIG_MAX / 1024);
     if (r < 0) return vl_fail_errno(err, r, "read %s", path);
     return config_parse(path, text, len, ret, err);

@@ -8,7 +8,7 @@
 #include "fledge/toml_shim.h"
 #include "model/manifest.h"
 
-#define CONFIG_MAX   (256 * 1024) /* bytes of fledge.toml */
+#define CONFIG_MAX   (256UL * 1024) /* bytes of fledge.toml */
 #define MAPPINGS_MAX 2048
 
 enum libraries {

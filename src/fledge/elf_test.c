@@ -106,26 +106,67 @@ static void spoil(char *buf, size_t which)
     memcpy(&size, buf + 512 + sizeof(strings), sizeof(size));
     memcpy(&needed, buf + 512 + 2 * sizeof(strings), sizeof(needed));
     switch (which) {
-    case 0: head.e_phoff = UINT64_MAX - 8; break;
-    case 1: head.e_phentsize = 8; break;
-    case 2: head.e_phnum = UINT16_MAX; break;
-    case 3: interpreter.p_offset = UINT64_MAX; break;
-    case 4: interpreter.p_offset = INT64_MAX; break;
-    case 5: interpreter.p_filesz = 3; break; /* before its NUL */
-    case 6: interpreter.p_filesz = 0; break;
-    case 7: dynamic.p_offset = UINT64_MAX - 1; break;
-    case 8: dynamic.p_filesz = UINT64_MAX; break;
-    case 9: dynamic.p_filesz = 1; break;
-    case 10: load.p_filesz = 1; break; /* the texts are not loaded */
-    case 11: load.p_offset = UINT64_MAX; break;
-    case 12: load.p_offset = INT64_MAX - 10; break;
-    case 13: strings.d_un.d_ptr = UINT64_MAX; break;
-    case 14: strings.d_un.d_ptr = 0; break;
-    case 15: size.d_un.d_val = 0; break;
-    case 16: size.d_un.d_val = UINT64_MAX; needed.d_un.d_val = UINT64_MAX - 1; break;
-    case 17: needed.d_un.d_val = UINT64_MAX; break;
-    case 18: needed.d_un.d_val = 0; break; /* a library without a name */
-    case 19: size.d_un.d_val = 4; break; /* the text is cut */
+    case 0:
+        head.e_phoff = UINT64_MAX - 8;
+        break;
+    case 1:
+        head.e_phentsize = 8;
+        break;
+    case 2:
+        head.e_phnum = UINT16_MAX;
+        break;
+    case 3:
+        interpreter.p_offset = UINT64_MAX;
+        break;
+    case 4:
+        interpreter.p_offset = INT64_MAX;
+        break;
+    case 5:
+        interpreter.p_filesz = 3;
+        break; /* before its NUL */
+    case 6:
+        interpreter.p_filesz = 0;
+        break;
+    case 7:
+        dynamic.p_offset = UINT64_MAX - 1;
+        break;
+    case 8:
+        dynamic.p_filesz = UINT64_MAX;
+        break;
+    case 9:
+        dynamic.p_filesz = 1;
+        break;
+    case 10:
+        load.p_filesz = 1;
+        break; /* the texts are not loaded */
+    case 11:
+        load.p_offset = UINT64_MAX;
+        break;
+    case 12:
+        load.p_offset = INT64_MAX - 10;
+        break;
+    case 13:
+        strings.d_un.d_ptr = UINT64_MAX;
+        break;
+    case 14:
+        strings.d_un.d_ptr = 0;
+        break;
+    case 15:
+        size.d_un.d_val = 0;
+        break;
+    case 16:
+        size.d_un.d_val = UINT64_MAX;
+        needed.d_un.d_val = UINT64_MAX - 1;
+        break;
+    case 17:
+        needed.d_un.d_val = UINT64_MAX;
+        break;
+    case 18:
+        needed.d_un.d_val = 0;
+        break; /* a library without a name */
+    case 19:
+        size.d_un.d_val = 4;
+        break; /* the text is cut */
     }
     memcpy(buf, &head, sizeof(head));
     memcpy(buf + 64, &load, sizeof(load));
@@ -188,7 +229,8 @@ static void test_any_byte_wrong(void **state)
 
 static void test_no_elf(void **state)
 {
-    static const char *const table[] = {"", "\177ELF", "#!/bin/sh\n", "hello, this text is longer than the header of a program would be"};
+    static const char *const table[] = {"", "\177ELF", "#!/bin/sh\n",
+                                        "hello, this text is longer than the header of a program would be"};
     struct elf e;
 
     (void)state;
@@ -199,10 +241,10 @@ static void test_no_elf(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_a_program_says), cmocka_unit_test(test_a_static_program),
+        cmocka_unit_test(test_what_a_program_says),   cmocka_unit_test(test_a_static_program),
         cmocka_unit_test(test_programs_of_this_host), cmocka_unit_test(test_other_architectures),
-        cmocka_unit_test(test_contradictions), cmocka_unit_test(test_cut_anywhere),
-        cmocka_unit_test(test_any_byte_wrong), cmocka_unit_test(test_no_elf),
+        cmocka_unit_test(test_contradictions),        cmocka_unit_test(test_cut_anywhere),
+        cmocka_unit_test(test_any_byte_wrong),        cmocka_unit_test(test_no_elf),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,6 @@ int entrypoint_check(const struct config *c, const struct tree *t, struct vl_err
     int r;
 
     if ((r = check_workdir(c, t, err)) < 0) return r;
-    if ((r = find_program(c, t, path, &n, err)) < 0) return r;
+    if ((r = find_program(c, t, path, &n, err)) < 0 || !n) return r;
     return check_program(c, t, n, err);
 }

@@ -3,6 +3,7 @@
 #include "fledge/image.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,7 +13,7 @@
 #include "fledge/libraries.h"
 #include "fledge/mapping.h"
 
-#define MIB (1024 * 1024)
+#define MIB (1024UL * 1024)
 
 /* Only where no mapping has something else there. */
 static int add_skeleton(struct tree *t, struct vl_error *err)
@@ -56,11 +57,10 @@ static int check_memory(const struct config *c, const struct tree *t, struct vl_
     uint64_t need = 2 * (size / MIB) + 16;
 
     if (memory >= need) return 0;
-    return vl_fail(
-        err, VL_INVALID,
-        "%s: the image has %llu MB and cannot boot in %llu MB of memory: map less, or write memory_mb = %llu "
-        "below [resources]",
-        c->file, (unsigned long long)(size / MIB), (unsigned long long)memory, (unsigned long long)(need + 64));
+    return vl_fail(err, VL_INVALID,
+                   "%s: the image has %" PRIu64 " MB and cannot boot in %" PRIu64
+                   " MB of memory: map less, or write memory_mb = %" PRIu64 " below [resources]",
+                   c->file, size / MIB, memory, need + 64);
 }
 
 int image_plan(const struct config *c, const struct image_sources *from, struct tree **ret, struct strv *ret_brought,

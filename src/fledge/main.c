@@ -202,7 +202,7 @@ static int no_command(int argc, char *const *argv)
     if (argc == 0 || is_help(argv[0])) {
         command_overview(stdout, "fledge", about, commands, global_opts, NULL);
         (void)fputs(epilogue, stdout);
-        return argc == 0 ? EXIT_MISUSE : EXIT_DONE;
+        return EXIT_DONE;
     }
     near = command_near(commands, argc, argv);
     (void)fprintf(stderr, "fledge: unknown command '%s'", argv[0]);

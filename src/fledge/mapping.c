@@ -256,7 +256,7 @@ static int apply(struct walk *w, const char *folder)
 {
     int r;
 
-    if ((r = set_paths(w, folder)) < 0) return r;
+    if ((r = set_paths(w, folder)) < 0 || !w->host.data) return r;
     return add_source(w);
 }
 

@@ -68,7 +68,13 @@ static inline uint64_t fake_string(char *strings, size_t *len, const char *text)
 static inline size_t fake_elf_make(const struct fake_elf *f, char buf[static 4096])
 {
     enum { BASE = 0x400000, SEGMENTS = 64, TAGS = 512, STRINGS = 1024, INTERPRETER = 3072 };
-    Elf64_Ehdr head = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT}, .e_type = ET_DYN, .e_machine = EM_X86_64, .e_version = 1, .e_phoff = SEGMENTS, .e_ehsize = sizeof(head), .e_phentsize = sizeof(Elf64_Phdr)};
+    Elf64_Ehdr head = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                       .e_type = ET_DYN,
+                       .e_machine = EM_X86_64,
+                       .e_version = 1,
+                       .e_phoff = SEGMENTS,
+                       .e_ehsize = sizeof(head),
+                       .e_phentsize = sizeof(Elf64_Phdr)};
     Elf64_Phdr segments[3] = {{.p_type = PT_LOAD, .p_vaddr = BASE, .p_filesz = 4096, .p_memsz = 4096}};
     Elf64_Dyn tags[16] = {{.d_tag = DT_STRTAB, .d_un.d_ptr = BASE + STRINGS}};
     size_t len = 1, n_tags = 2;
@@ -76,16 +82,20 @@ static inline size_t fake_elf_make(const struct fake_elf *f, char buf[static 409
     memset(buf, 0, 4096);
     for (size_t i = 0; i < ARRAY_LEN(f->needed) && f->needed[i]; i++)
         tags[n_tags++] = (Elf64_Dyn){.d_tag = DT_NEEDED, .d_un.d_val = fake_string(buf + STRINGS, &len, f->needed[i])};
-    if (f->rpath) tags[n_tags++] = (Elf64_Dyn){.d_tag = DT_RPATH, .d_un.d_val = fake_string(buf + STRINGS, &len, f->rpath)};
-    if (f->runpath) tags[n_tags++] = (Elf64_Dyn){.d_tag = DT_RUNPATH, .d_un.d_val = fake_string(buf + STRINGS, &len, f->runpath)};
+    if (f->rpath)
+        tags[n_tags++] = (Elf64_Dyn){.d_tag = DT_RPATH, .d_un.d_val = fake_string(buf + STRINGS, &len, f->rpath)};
+    if (f->runpath)
+        tags[n_tags++] = (Elf64_Dyn){.d_tag = DT_RUNPATH, .d_un.d_val = fake_string(buf + STRINGS, &len, f->runpath)};
     tags[1] = (Elf64_Dyn){.d_tag = DT_STRSZ, .d_un.d_val = len};
     head.e_phnum = 1;
     if (f->interpreter) {
         memcpy(buf + INTERPRETER, f->interpreter, strlen(f->interpreter) + 1);
-        segments[head.e_phnum++] = (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = INTERPRETER, .p_filesz = strlen(f->interpreter) + 1};
+        segments[head.e_phnum++] =
+            (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = INTERPRETER, .p_filesz = strlen(f->interpreter) + 1};
     }
     if (f->interpreter || n_tags > 2) {
-        segments[head.e_phnum++] = (Elf64_Phdr){.p_type = PT_DYNAMIC, .p_offset = TAGS, .p_filesz = (n_tags + 1) * sizeof(tags[0])};
+        segments[head.e_phnum++] =
+            (Elf64_Phdr){.p_type = PT_DYNAMIC, .p_offset = TAGS, .p_filesz = (n_tags + 1) * sizeof(tags[0])};
         memcpy(buf + TAGS, tags, sizeof(tags));
     }
     memcpy(buf, &head, sizeof(head));

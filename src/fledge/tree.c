@@ -222,7 +222,7 @@ static int make_parent(struct tree *t, struct node **folder, const char *name, s
     made->type = NODE_FOLDER;
     made->mode = 0755;
     made->origin = ORIGIN_PARENT;
-    if ((r = add_node(t, *folder, name, len, &made, path, err)) < 0) return r;
+    if ((r = add_node(t, *folder, name, len, &made, path, err)) < 0 || made) return r;
     *folder = kept;
     return 0;
 }
@@ -267,7 +267,7 @@ static int place(struct tree *t, const char *path, struct node **node, struct vl
 
     if (!*node) return vl_fail_errno(err, ENOMEM, "plan the image");
     if (str_eq(path, "/")) return fail_taken(&t->root, path, (*node)->origin, err);
-    if ((r = parent_of(t, path, (*node)->origin, &folder, &name, err)) < 0) return r;
+    if ((r = parent_of(t, path, (*node)->origin, &folder, &name, err)) < 0 || !folder) return r;
     if ((there = child_find(folder, name, strlen(name)))) return fail_taken(there, path, (*node)->origin, err);
     return add_node(t, folder, name, strlen(name), node, path, err);
 }

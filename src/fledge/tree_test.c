@@ -76,10 +76,18 @@ static void test_links_are_followed_within(void **state)
 {
     static const struct {
         const char *asked, *found;
-    } table[] = {{"/lib/x", "/usr/lib/x"},        {"/usr/lib/x", "/usr/lib/x"}, {"/up/x", "/usr/lib/x"},
-                 {"/lib", "/usr/lib"},            {"/file", "/usr/lib/x"},      {"/usr/../lib/./x", "/usr/lib/x"},
-                 {"/../../lib/x", "/usr/lib/x"},  {"/loop", NULL},              {"/nowhere", NULL},
-                 {"/usr/lib/x/y", NULL},          {"/file/", "/usr/lib/x"},     {"/usr/lib/absent", NULL}};
+    } table[] = {{"/lib/x", "/usr/lib/x"},
+                 {"/usr/lib/x", "/usr/lib/x"},
+                 {"/up/x", "/usr/lib/x"},
+                 {"/lib", "/usr/lib"},
+                 {"/file", "/usr/lib/x"},
+                 {"/usr/../lib/./x", "/usr/lib/x"},
+                 {"/../../lib/x", "/usr/lib/x"},
+                 {"/loop", NULL},
+                 {"/nowhere", NULL},
+                 {"/usr/lib/x/y", NULL},
+                 {"/file/", "/usr/lib/x"},
+                 {"/usr/lib/absent", NULL}};
     auto_(tree_freep) struct tree *t = NULL;
     struct vl_error err = {0};
 
@@ -164,9 +172,13 @@ static void test_what_the_format_cannot_carry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths), cmocka_unit_test(test_path_too_long), cmocka_unit_test(test_order_is_by_name),
-        cmocka_unit_test(test_links_are_followed_within), cmocka_unit_test(test_conflicts),
-        cmocka_unit_test(test_a_folder_made_on_the_way_takes_a_mode), cmocka_unit_test(test_what_the_format_cannot_carry),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_path_too_long),
+        cmocka_unit_test(test_order_is_by_name),
+        cmocka_unit_test(test_links_are_followed_within),
+        cmocka_unit_test(test_conflicts),
+        cmocka_unit_test(test_a_folder_made_on_the_way_takes_a_mode),
+        cmocka_unit_test(test_what_the_format_cannot_carry),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,7 +119,7 @@ static int set_up(void **state)
     static struct bench b;
 
     b = (struct bench){0};
-    assert_int_equal(logs_init(&b.logs, 4 * LOG_LINE_MAX), 0);
+    assert_int_equal(logs_init(&b.logs, 4UL * LOG_LINE_MAX), 0);
     api_init(&b.api, &b.logs, &ops, &b);
     assert_int_equal(h2_new_server(&api_h2_ops, &b.api, &b.server), 0);
     assert_int_equal(h2_new_client(&b.client), 0);
@@ -199,8 +199,8 @@ static void test_health_and_stats(void **state)
     const struct api_state running = {.state = WORKLOAD_RUNNING, .ready = true, .pid = getpid()};
     struct bench *b = *state;
     struct reply r = {0}, r2 = {0};
-    struct guest_health health;
-    struct guest_stats stats;
+    struct guest_health health = {0};
+    struct guest_stats stats = {0};
 
     api_set_state(&b->api, &running);
     send(b, "GET", "/v1/health", NULL, &r);
@@ -244,7 +244,7 @@ static void test_poweroff_takes_its_grace_from_either(void **state)
 static void expect_event(struct reply *r, const char *type, const char *state, bool ready, int code)
 {
     const char *newline = strchr(r->body.data ? r->body.data : "", '\n');
-    struct guest_event ev;
+    struct guest_event ev = {0};
 
     assert_non_null(newline);
     decode(&guest_event_schema, r->body.data, (size_t)(newline - r->body.data), &ev);
@@ -308,7 +308,7 @@ static void test_logs(void **state)
 {
     struct bench *b = *state;
     struct reply all = {0}, tail = {0}, follow = {0};
-    struct guest_log log;
+    struct guest_log log = {0};
 
     logs_add(&b->logs, LOG_STDOUT, 1700000000123, "one \"quoted\"", 12);
     logs_add(&b->logs, LOG_STDERR, 1700000001000, "two\0\xff", 5);

@@ -44,7 +44,7 @@ static void test_lines_are_cut(void **state)
 
 static void test_long_lines_come_in_pieces(void **state)
 {
-    static const size_t chunk_sizes[] = {1, 1000, LOG_LINE_MAX, 3 * LOG_LINE_MAX};
+    static const size_t chunk_sizes[] = {1, 1000, LOG_LINE_MAX, 3UL * LOG_LINE_MAX};
     static char text[2 * LOG_LINE_MAX + 11];
 
     (void)state;
@@ -71,13 +71,14 @@ static void test_long_lines_come_in_pieces(void **state)
 
 static void test_characters_are_not_cut(void **state)
 {
+    static const char end[] = "\xc3\xa4y";
     static char text[LOG_LINE_MAX + 4];
     static struct splitter s;
     auto_strbuf got = {0};
 
     (void)state;
     memset(text, 'x', sizeof(text));
-    memcpy(text + LOG_LINE_MAX - 1, "\xc3\xa4y", 3);
+    memcpy(text + LOG_LINE_MAX - 1, end, sizeof(end));
     s = (struct splitter){.line = collect, .arg = &got};
     splitter_feed(&s, text, LOG_LINE_MAX + 2);
     splitter_end(&s);

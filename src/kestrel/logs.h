@@ -7,7 +7,7 @@
 #include "base/defs.h"
 #include "model/guest.h"
 
-#define LOGS_BYTES (1024 * 1024) /* address space; pages are touched only as output comes */
+#define LOGS_BYTES (1024UL * 1024) /* address space; pages are touched only as output comes */
 
 enum log_stream { LOG_STDOUT, LOG_STDERR };
 const char *log_stream_name(enum log_stream s);

@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "base/unit.h"
 
-#define SMALL (3 * LOG_LINE_MAX)
+#define SMALL (3UL * LOG_LINE_MAX)
 
 static struct log_line line;
 
@@ -87,7 +87,7 @@ static void test_a_line_is_valid_and_bounded(void **state)
     size_t total = 0;
 
     (void)state;
-    assert_int_equal(logs_init(&l, 5 * LOG_LINE_MAX), 0);
+    assert_int_equal(logs_init(&l, 5UL * LOG_LINE_MAX), 0);
     memset(junk, 0xff, sizeof(junk));
     logs_add(&l, LOG_STDOUT, 1, junk, sizeof(junk));
     logs_add(&l, LOG_STDOUT, 1, "", 0);

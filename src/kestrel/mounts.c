@@ -32,7 +32,7 @@ bool mounts_has_content(const char *path)
     bool found = false;
 
     if (!d) return false;
-    for (const struct dirent *e; !found && (e = readdir(d));)
+    for (const struct dirent *e; !found && (e = readdir(d));) /* NOLINT(concurrency-mt-unsafe): one thread */
         found = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
     (void)closedir(d);
     return found;

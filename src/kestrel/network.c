@@ -75,7 +75,7 @@ static bool search_interface(int sock, const uint8_t mac[static 6], char name[st
 
     if (has_mac(sock, "eth0", mac)) return strf(name, IFNAMSIZ, "eth0") > 0; /* nearly always */
     if (!(d = opendir("/sys/class/net"))) return false;
-    for (const struct dirent *e; !found && (e = readdir(d));)
+    for (const struct dirent *e; !found && (e = readdir(d));) /* NOLINT(concurrency-mt-unsafe): one thread */
         found = has_mac(sock, e->d_name, mac) && strf(name, IFNAMSIZ, "%s", e->d_name) > 0;
     (void)closedir(d);
     return found;

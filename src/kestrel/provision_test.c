@@ -9,8 +9,7 @@ static void expect_file(const struct testdir *t, const char *path, const char *p
 {
     auto_free char *text = testdir_read(t, path);
 
-    assert_non_null(text);
-    assert_non_null(strstr(text, part));
+    assert_non_null(strstr(text ? text : "", part));
 }
 
 static void test_an_empty_image_gets_everything(void **state)

@@ -40,7 +40,8 @@ int settings_load(int root_fd, struct guest_config *ret, struct vl_error *err)
     if (r == -ENOENT || r == -ENOTDIR)
         return vl_fail(err, VL_NOT_FOUND,
                        "no /" GUEST_CONFIG_PATH
-                       ": this image boots as a VM of volantd, which appends it to the initramfs");
+                       ": volantd appends it to the initramfs; if this is one of its VMs, the image did not fit into "
+                       "its memory: give it more");
     if (r < 0) return vl_fail_errno(err, r, "read /" GUEST_CONFIG_PATH);
     /* Or jansson opens /dev/urandom for it, some 3 ms of every emulated boot; whose JSON we read is the host, no
      * attacker. */

@@ -88,7 +88,7 @@ static int64_t count_processes(int proc_fd)
         closep(&copy);
         return 0;
     }
-    for (const struct dirent *e; (e = readdir(d));)
+    for (const struct dirent *e; (e = readdir(d));) /* NOLINT(concurrency-mt-unsafe): one thread */
         if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && !is_kernel_thread(proc_fd, e->d_name)) n++;
     (void)closedir(d);
     return n;

@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "base/str.h"
 
-#define DATABASE_MAX (1024 * 1024)
+#define DATABASE_MAX (1024UL * 1024)
 #define ID_MAX       (UINT32_MAX - 1) /* the number above it means "unchanged" to the kernel */
 
 /* The next field up to `separator`, cut off by a NUL; the rest stays in *rest. NULL at the end. */

@@ -110,7 +110,7 @@ static void reset_signals(void)
     sigset_t none;
 
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
 }
 
@@ -207,10 +207,10 @@ static int launch(struct plan *p, pid_t *ret, struct vl_error *err)
     int saved;
 
     (void)sigfillset(&all);
-    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     pid = clone(execute, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, p);
     saved = errno;
-    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) return vl_fail_errno(err, saved, "start a process for the workload");
     if (p->failed != STAGE_NONE) {
         (void)waitpid(pid, NULL, 0);

@@ -39,7 +39,7 @@ extern const struct schema workload_schema;
 void manifest_done(struct manifest *m);
 #define auto_manifest auto_(manifest_done) struct manifest
 
-#define MANIFEST_MAX      (1024 * 1024) /* bytes of JSON */
+#define MANIFEST_MAX      (1024UL * 1024) /* bytes of JSON */
 #define MEMORY_MB_MIN     48            /* what the kernel and kestrel need to boot and to give a workload some room */
 #define MEMORY_MB_MAX     1048576
 #define CPU_CORES_MAX     64

@@ -186,7 +186,7 @@ int vmm_launch(const struct vmm_boot *b, int64_t deadline_ms, struct vmm_run *re
 
     if (b->dir[0] != '/') return vl_fail(err, VL_INVALID, "the VM's folder '%s' is not an absolute path", b->dir);
     if ((r = vm_uid(b, &uid, err)) < 0 || (r = qemu_driver.command(b, &c, err)) < 0 ||
-        (r = prepare_boot(b, uid, deadline_ms, &p, err)) < 0)
+        (r = prepare_boot(b, c.cmdline, uid, deadline_ms, &p, err)) < 0)
         return r;
     if ((r = shim_argv(b, uid, &c, &argv)) < 0) return vl_fail_errno(err, r, "the shim's command line");
     if ((r = start(b, &argv, &p, deadline_ms, &run, err)) < 0) {

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -231,6 +232,27 @@ static void good(void **state)
     expect_exit(f, 0, 0, "");
 }
 
+/* A shim that nobody knows of yet, since it has not written run.json, still holds the folder. */
+static void one_shim_for_a_folder(void **state)
+{
+    struct fixture *f = *state;
+    struct vl_error err = {0};
+    auto_close int held = -1;
+
+    assert_int_equal(mkdir_p(f->dir, 0711), 0);
+    assert_true((held = open_dir(f->dir)) >= 0);
+    assert_int_equal(flock(held, LOCK_EX | LOCK_NB), 0);
+    assert_true(vmm_launch(&f->boot, mono_ms() + 50, &f->run, &f->cmdline, &err) < 0);
+    assert_int_equal(err.kind, VL_CONFLICT);
+    (void)close(take_fd(&held));
+    launch(f);
+    assert_true((held = open_dir(f->dir)) >= 0);
+    assert_int_equal(flock(held, LOCK_EX | LOCK_NB), -1);
+    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, &err), 0);
+    expect_exit(f, 0, 0, "");
+    assert_int_equal(flock(held, LOCK_EX | LOCK_NB), 0);
+}
+
 static void configuration(void **state)
 {
     struct fixture *f = *state;
@@ -377,6 +399,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(good, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_shim_for_a_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(configuration, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_by_signal, setup, teardown),

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -14,6 +16,7 @@
 
 #define BACKLOG       16
 #define STRAY_QUIT_MS 500
+#define LOCK_STEP_MS  10
 
 void prepared_done(struct prepared *p)
 {
@@ -52,6 +55,22 @@ static int refuse_second(const struct vmm_boot *b, int64_t deadline_ms, struct v
     return 0;
 }
 
+/*
+ * The folder belongs to one shim: the lock is of the descriptor that it inherits and holds until its end. So there are
+ * never two, even where one has not written run.json yet and nobody knows of it but the kernel.
+ */
+static int lock_folder(const struct vmm_boot *b, int dir, int64_t deadline_ms, struct vl_error *err)
+{
+    while (flock(dir, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) return vl_fail_errno(err, errno, "lock folder %s", b->dir);
+        if (deadline_left(deadline_ms) == 0)
+            return vl_fail(err, VL_CONFLICT, "VM '%s': the shim of an earlier boot does not end (`fuser %s` shows it)",
+                           b->name, b->dir);
+        (void)poll(NULL, 0, LOCK_STEP_MS);
+    }
+    return 0;
+}
+
 /* The console of the boot before this one is kept: where a boot is tried again, that is the interesting one. */
 static void clear_records(int dir)
 {
@@ -61,13 +80,14 @@ static void clear_records(int dir)
     (void)renameat(dir, "console.log", dir, "console.log.old");
 }
 
-static int make_folder(const struct vmm_boot *b, struct prepared *p, struct vl_error *err)
+static int make_folder(const struct vmm_boot *b, struct prepared *p, int64_t deadline_ms, struct vl_error *err)
 {
     int r = mkdir_p(b->dir, 0711);
 
     if (r == 0 && (p->dir = open_dir(b->dir)) < 0) r = p->dir;
     if (r == 0 && fchmod(p->dir, 0711) < 0) r = -errno;
     if (r < 0) return vl_fail_errno(err, r, "make folder %s", b->dir);
+    if ((r = lock_folder(b, p->dir, deadline_ms, err)) < 0) return r;
     clear_records(p->dir);
     return 0;
 }
@@ -75,13 +95,16 @@ static int make_folder(const struct vmm_boot *b, struct prepared *p, struct vl_e
 /* --- files -------------------------------------------------------------------------------------------------------- */
 
 /* Not synced: it is for whoever finds the folder while the VM runs, and a boot should not wait for a disk. */
-static int write_vm_json(const struct vmm_boot *b, int dir, struct vl_error *err)
+static int write_vm_json(const struct vmm_boot *b, const char *cmdline, int dir, struct vl_error *err)
 {
     auto_close int fd = openat(dir, ".vm.json.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     auto_strbuf text = {0};
     int r = fd < 0 ? -errno : 0;
 
-    strbuf_addf(&text, "{\"id\":%" PRId64 ",\"name\":\"%s\",\"boot\":\"%s\"}\n", b->vm_id, b->name, b->boot);
+    strbuf_addf(&text, "{\"id\":%" PRId64 ",\"name\":\"%s\",\"boot\":\"%s\",\"kernel_cmdline\":", b->vm_id, b->name,
+                b->boot);
+    strbuf_add_json(&text, cmdline, strlen(cmdline));
+    strbuf_adds(&text, "}\n");
     if (r == 0 && text.failed) r = -ENOMEM;
     if (r == 0) r = write_all(fd, text.data, text.len, -1);
     if (r == 0 && renameat(dir, ".vm.json.tmp", dir, "vm.json") < 0) r = -errno;
@@ -170,13 +193,14 @@ static int open_kernel(const struct vmm_boot *b, uid_t owner, struct prepared *p
     return 0;
 }
 
-int prepare_boot(const struct vmm_boot *b, uid_t owner, int64_t deadline_ms, struct prepared *ret, struct vl_error *err)
+int prepare_boot(const struct vmm_boot *b, const char *cmdline, uid_t owner, int64_t deadline_ms, struct prepared *ret,
+                 struct vl_error *err)
 {
     auto_(prepared_done) struct prepared p = PREPARED_INIT;
     int r;
 
     if ((r = refuse_second(b, deadline_ms, err)) < 0 || (r = open_kernel(b, owner, &p, err)) < 0) return r;
-    if ((r = make_folder(b, &p, err)) < 0 || (r = write_vm_json(b, p.dir, err)) < 0 ||
+    if ((r = make_folder(b, &p, deadline_ms, err)) < 0 || (r = write_vm_json(b, cmdline, p.dir, err)) < 0 ||
         (r = make_initrd(b, owner, &p, err)) < 0 || (r = make_sockets(b, &p, err)) < 0)
         return r;
     *ret = p;

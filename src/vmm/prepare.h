@@ -17,5 +17,5 @@ void prepared_done(struct prepared *p);
  * Replaces what an earlier boot left. Files the VMM is to open belong to `owner` unless that is 0. VL_CONFLICT if an
  * earlier boot of this VM still runs.
  */
-int prepare_boot(const struct vmm_boot *b, uid_t owner, int64_t deadline_ms, struct prepared *ret,
+int prepare_boot(const struct vmm_boot *b, const char *cmdline, uid_t owner, int64_t deadline_ms, struct prepared *ret,
                  struct vl_error *err);

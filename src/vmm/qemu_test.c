@@ -45,6 +45,14 @@ static const char *value_of(const struct vmm_command *c, const char *option, con
     return NULL;
 }
 
+static const char *argument_of(const struct vmm_command *c, const char *option)
+{
+    const char *value = value_of(c, option, "");
+
+    if (!value) fail_msg("there is no %s", option);
+    return value ? value : "";
+}
+
 static void golden(void **state)
 {
     static const char append[] = KERNEL_WORDS " volant.runtime=nginx volant.plugin=nginx";
@@ -139,7 +147,7 @@ static void other_kernels(void **state)
         h.kernel_tsc_early_khz = table[i].tsc;
         h.tsc_khz = table[i].khz;
         assert_int_equal(qemu_driver.command(&b, &c, NULL), 0);
-        assert_int_equal(strstr(value_of(&c, "-M", ""), "pit=off") != NULL, table[i].pit_off);
+        assert_int_equal(strstr(argument_of(&c, "-M"), "pit=off") != NULL, table[i].pit_off);
         assert_int_equal(strstr(c.cmdline, "lapic_khz=") != NULL, table[i].lapic);
         assert_int_equal(strstr(c.cmdline, "tsc_early_khz=") != NULL, table[i].khz != 0);
     }
@@ -162,7 +170,7 @@ static void kvm_and_cores(void **state)
     assert_string_equal(value_of(&c, "-cpu", ""), "host");
     assert_null(strstr(c.cmdline, "khz="));
     assert_null(strstr(c.cmdline, "mitigations")); /* a real CPU needs them */
-    assert_null(strstr(value_of(&c, "-M", ""), "pit=off"));
+    assert_null(strstr(argument_of(&c, "-M"), "pit=off"));
 }
 
 static void without_network(void **state)
@@ -257,7 +265,7 @@ static void longest_cmdline(void **state)
     h.tsc_khz = UINT64_MAX;
     b.name = b.runtime = b.plugin = longest;
     assert_int_equal(qemu_driver.command(&b, &c, NULL), 0);
-    assert_true(strlen(value_of(&c, "-append", "")) < 2048 - 256);
+    assert_true(strlen(argument_of(&c, "-append")) < 2048 - 256);
 }
 
 int main(void)

@@ -91,6 +91,19 @@ int vmm_run_read(const char *dir, struct vmm_run *ret, struct vl_error *err)
     return 0;
 }
 
+int vmm_cmdline_read(const char *dir, const char *boot, char **ret)
+{
+    json_auto_t *root = NULL;
+    char token[BOOT_TOKEN_LEN + 1];
+    const char *text;
+    int r = read_record(dir, "vm.json", &root, NULL);
+
+    if (r < 0) return r;
+    text = json_string_value(json_object_get(root, "kernel_cmdline"));
+    if (!text || !take_token(root, token) || !str_eq(token, boot)) return -ENOENT;
+    return (*ret = strdup(text)) ? 0 : -ENOMEM;
+}
+
 int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err)
 {
     json_auto_t *root = NULL;

@@ -4,13 +4,14 @@
  * restart of volantd. Everything here is plain blocking code for a worker thread unless it says otherwise.
  *
  * A VM's folder, vms/<id>/ (0711), holds
- *   vm.json       volantd's: which VM and which boot this is
+ *   vm.json       volantd's: which VM and which boot this is, with which kernel command line
  *   initrd        the VM's archive + its configuration, 0400, the VM user's
  *   ctl sync qmp  listening sockets, inherited by the VMM
  *   console.sock  listening socket, inherited by the shim
- *   console.log   (and console.log.1) bounded console output of this boot, the shim's; console.log.old is of the one
- * before run.json      written by the shim once the VMM runs: who they are exit.json     written by the shim when the
- * VMM has ended
+ *   console.log   (and console.log.1) bounded console output of this boot, the shim's; .old is of the one before
+ *   run.json      written by the shim once the VMM runs: who they are
+ *   exit.json     written by the shim when the VMM has ended
+ * and is locked (flock) by its shim for as long as that lives.
  */
 #pragma once
 #include "base/error.h"
@@ -86,6 +87,8 @@ int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms
 
 /* run.json: 0, -ENOENT (no such boot recorded), or an error for a damaged file. */
 int vmm_run_read(const char *dir, struct vmm_run *ret, struct vl_error *err);
+/* The kernel command line of that boot, as vm.json tells; the caller's. */
+int vmm_cmdline_read(const char *dir, const char *boot, char **ret);
 /* exit.json: the same. */
 int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err);
 /*

@@ -87,6 +87,7 @@ static void add_headers(struct MHD_Response *r, struct exchange *x)
     for (size_t i = 0; i < reply->headers.len; i++) {
         char *value = strchr(reply->headers.items[i], ':');
 
+        if (!value) continue; /* never: api_header wrote it */
         *value = '\0';
         (void)MHD_add_response_header(r, reply->headers.items[i], value + 2);
     }

@@ -232,7 +232,7 @@ static const char details[] =
     "Exit codes: 0 ended by a signal, 1 failed, 2 bad option or setting.\n\n"
     "Examples:\n"
     "  volantd                                     Serve on the Unix socket\n"
-    "  volantd --listen 127.0.0.1:7777             Also on TCP, where the original's clients look\n"
+    "  volantd --listen 127.0.0.1:7777             Also on TCP, for every user of this host\n"
     "  volantd --state-dir /srv/volant --log-level debug\n";
 
 static int run(const struct settings_flags *flags)

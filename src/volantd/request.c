@@ -45,13 +45,14 @@ static int parse_pair(struct api_req *req, const char *s, size_t n)
 {
     const char *equals = memchr(s, '=', n);
     size_t name_len = equals ? (size_t)(equals - s) : n;
-    struct api_pair *p = &req->pairs[req->n_pairs];
+    auto_free char *name = NULL, *value = NULL;
     int r;
 
-    if ((r = api_percent_decode(s, name_len, true, &p->name)) < 0) return r;
-    req->n_pairs++;
-    if (!equals) return (p->value = strdup("")) ? 0 : -ENOMEM;
-    return api_percent_decode(equals + 1, n - name_len - 1, true, &p->value);
+    if ((r = api_percent_decode(s, name_len, true, &name)) < 0) return r;
+    if (equals && (r = api_percent_decode(equals + 1, n - name_len - 1, true, &value)) < 0) return r;
+    if (!equals && !(value = strdup(""))) return -ENOMEM;
+    req->pairs[req->n_pairs++] = (struct api_pair){take_ptr(name), take_ptr(value)};
+    return 0;
 }
 
 static int parse_query(struct api_req *req, struct vl_error *err)

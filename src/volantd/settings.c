@@ -177,6 +177,10 @@ static int file_read(struct file *f, bool asked, struct vl_error *err)
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
 
+#ifndef __clang__ /* whose place is known only at run time GCC's analyzer takes for lost: a leak that is none */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
 static int set_path(const char *text, const char *where, char **ret, struct vl_error *err)
 {
     const char *home = secure_getenv("HOME");
@@ -192,6 +196,9 @@ static int set_path(const char *text, const char *where, char **ret, struct vl_e
     *ret = path;
     return 0;
 }
+#ifndef __clang__
+#pragma GCC diagnostic pop
+#endif
 
 static int set_listen(const char *text, const char *where, struct settings *s, struct vl_error *err)
 {

@@ -23,6 +23,7 @@ struct api {
 
 /* One exchange on its way. */
 struct exchange {
+    CURL *curl;
     struct api_answer answer;
     int (*take)(void *arg, const char *data, size_t n); /* NULL: into the answer */
     void *arg;
@@ -67,10 +68,10 @@ void api_close(struct volar *v)
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
     struct exchange *x = arg;
-    long status = 0;
 
     (void)size; /* always 1 */
-    if (x->take && (status = x->answer.status) < 300 && status >= 200) {
+    (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &x->answer.status);
+    if (x->take && x->answer.status < 300) {
         x->taken = x->take(x->arg, data, n);
         return x->taken < 0 ? 0 : n;
     }
@@ -85,12 +86,9 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 static size_t on_header(char *data, size_t size, size_t n, void *arg)
 {
     static const char warning[] = "volant-warning:";
-    struct exchange *x = arg;
-    unsigned status;
 
     (void)size;
-    if (n > 12 && str_starts(data, "HTTP/1.") && sscanf(data + 8, " %3u", &status) == 1)
-        x->answer.status = (long)status;
+    (void)arg;
     if (n > sizeof(warning) && strncasecmp(data, warning, sizeof(warning) - 1) == 0) {
         (void)fputs("volar: warning: ", stderr);
         for (size_t i = sizeof(warning) - 1; i < n; i++)
@@ -168,7 +166,7 @@ static int request_setup(const struct api *a, const char *method, const char *pa
                          struct vl_error *err)
 {
     char url[1024];
-    CURL *c = a->curl;
+    CURL *c = x->curl = a->curl;
 
     if (strf(url, sizeof(url), "%s%s", a->address.base, path) < 0)
         return vl_fail(err, VL_INVALID, "path too long: %s", path);
@@ -181,7 +179,6 @@ static int request_setup(const struct api *a, const char *method, const char *pa
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
     (void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-    (void)curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
     (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "volar");
     if (*a->address.socket) (void)curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, a->address.socket);
     return 0;
@@ -222,6 +219,7 @@ static int exchange_end(const struct api *a, struct exchange *x, struct vl_error
     int r = curl_failed(a, x, perform(a, x), err);
 
     if (r < 0) return r;
+    (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &x->answer.status);
     if (x->answer.body.failed) return vl_fail_errno(err, ENOMEM, "take the answer");
     return x->answer.status >= 300 ? refused(&x->answer, err) : 0;
 }

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/loop.h"
 #include "volar/vms.h"
 
 #define ESCAPE   0x1d /* Ctrl-] */
@@ -48,14 +49,16 @@ static void terminal_raw(struct terminal *t)
 /* Signals that would leave the terminal raw arrive as a descriptor instead. */
 static int signals_open(void)
 {
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t set;
+    int r;
 
     (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -1;
-    return signalfd(-1, &set, SFD_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        (void)sigaddset(&set, ends[i]);
+    if ((r = signals_block(ends, ARRAY_LEN(ends))) < 0) return r;
+    r = signalfd(-1, &set, SFD_CLOEXEC);
+    return r < 0 ? -errno : r;
 }
 
 /* 1: go on, 0: end, negative: failed. */
@@ -111,7 +114,7 @@ static int attach(const char *path, struct vl_error *err)
     int r;
 
     if (fd < 0) return vl_fail_errno(err, fd, "console socket %s (the VM may have ended)", path);
-    if ((signals = signals_open()) < 0) return vl_fail_errno(err, errno, "signals");
+    if ((signals = signals_open()) < 0) return vl_fail_errno(err, signals, "signals");
     terminal_raw(&t);
     if (t.raw) (void)fputs("Attached; Ctrl-] detaches.\r\n", stderr);
     r = relay(fd, signals, t.raw);
@@ -127,8 +130,10 @@ static int socket_of(struct volar *v, const char *name, char *path, size_t size,
 
     if ((r = vm_fetch(v, name, &vm, NULL, err)) < 0) return r;
     if (!vm.serial_socket || !*vm.serial_socket || !vm.pid)
-        return vl_fail(err, VL_CONFLICT, "VM '%s' is %s and has no console: start it with `volar vms start %s`", name,
-                       vm.status, name);
+        return vl_fail(err, VL_CONFLICT,
+                       "VM '%s' is %s and has no console: see `volar vms logs %s`, or start it with "
+                       "`volar vms start %s`",
+                       name, vm.status, name, name);
     if (strf(path, size, "%s", vm.serial_socket) < 0)
         return vl_fail(err, VL_INTERNAL, "console socket path is too long");
     return 0;

@@ -50,6 +50,19 @@ static const char *text(const json_t *j, const char *object, const char *key)
 /* --- what volantd says
  * ------------------------------------------------------------------------------------------------- */
 
+static void check_acceleration(struct report *rep, const json_t *info)
+{
+    const char *accel = text(info, NULL, "accel"), *why = text(info, NULL, "accel_reason");
+
+    if (str_eq(accel, "kvm"))
+        report(rep, FINE, "acceleration", "%s: %s", accel, why);
+    else
+        report(rep, WARN, "acceleration", "%s: %s. VMs work, but slower%s", accel, why,
+               strstr(why, "group kvm") ? ""
+                                        : "; for KVM switch virtualisation on in the firmware or, where this host is a "
+                                          "VM, nested virtualisation on its host");
+}
+
 static void check_kernel(struct report *rep, const json_t *info)
 {
     const json_t *kernel = json_object_get(info, "kernel");
@@ -84,8 +97,7 @@ static void check_running(struct report *rep, const json_t *info)
     long long failed = (long long)json_integer_value(json_object_get(json_object_get(info, "vms_by_status"), "failed"));
 
     report(rep, FINE, "volantd", "%s answers at %s", text(info, NULL, "version"), text(info, NULL, "socket"));
-    report(rep, str_eq(text(info, NULL, "accel"), "kvm") ? FINE : WARN, "acceleration", "%s: %s",
-           text(info, NULL, "accel"), text(info, NULL, "accel_reason"));
+    check_acceleration(rep, info);
     report(rep, FINE, "vmm", "%s %s at %s", text(info, "vmm", "name"), text(info, "vmm", "version"),
            text(info, "vmm", "path"));
     check_kernel(rep, info);

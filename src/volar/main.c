@@ -78,10 +78,31 @@ static bool is_help(const char *arg)
     return str_eq(arg, "--help") || str_eq(arg, "-h") || str_eq(arg, "help");
 }
 
+/* What other tools call it. */
+static const char *synonym(int argc, char *const *argv)
+{
+    static const char *const table[][2] = {
+        {"vms rm", "vms delete"},        {"vms remove", "vms delete"},
+        {"vms destroy", "vms delete"},   {"vms ls", "vms list"},
+        {"vms ps", "vms list"},          {"vms show", "vms get"},
+        {"vms inspect", "vms get"},      {"vms run", "vms create"},
+        {"vms kill", "vms stop"},        {"plugins rm", "plugins remove"},
+        {"plugins ls", "plugins list"},  {"plugins delete", "plugins remove"},
+        {"plugins get", "plugins show"}, {"plugins uninstall", "plugins remove"},
+    };
+    char text[64];
+
+    if (argc < 2 || strf(text, sizeof(text), "%s %s", argv[0], argv[1]) < 0) return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (str_eq(text, table[i][0])) return table[i][1];
+    return NULL;
+}
+
 static int unknown_command(int argc, char *const *argv)
 {
-    const char *near = command_near(commands, argc, argv);
+    const char *near = synonym(argc, argv);
 
+    if (!near) near = command_near(commands, argc, argv);
     (void)fprintf(stderr, "volar: unknown command '%s%s%s'", argv[0], argc > 1 && argv[1][0] != '-' ? " " : "",
                   argc > 1 && argv[1][0] != '-' ? argv[1] : "");
     (void)fprintf(stderr, near ? "; did you mean '%s'?\n" : ": see `volar --help`\n", near);

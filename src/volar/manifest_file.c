@@ -24,9 +24,16 @@ static int read_json(const char *path, json_t **ret, struct vl_error *err)
     size_t len;
     int r;
 
-    if (fd < 0) return vl_fail(err, VL_INVALID, "manifest %s: %s", path, vl_strerror(errno));
-    if ((r = read_all(fd, MANIFEST_MAX, &text, &len)) < 0)
-        return vl_fail(err, VL_INVALID, "manifest %s: %s", path, vl_strerror(r));
+    if (fd < 0)
+        return vl_fail(err, VL_INVALID, "manifest %s: %s: name the .manifest.json that `fledge build` wrote", path,
+                       vl_strerror(errno));
+    if ((r = read_all(fd, MANIFEST_MAX, &text, &len)) == -EFBIG)
+        return vl_fail(err, VL_INVALID, "%s is too large for a manifest: name the .manifest.json of `fledge build`",
+                       path);
+    if (r < 0) return vl_fail(err, VL_INVALID, "manifest %s: %s", path, vl_strerror(r));
+    if (str_ends(path, ".toml"))
+        return vl_fail(err, VL_INVALID, "%s is no manifest: `fledge build` makes one of it, named .manifest.json",
+                       path);
     return json_parse(text, len, path, ret, err);
 }
 

@@ -3,6 +3,7 @@
 #include "volar/vms.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -68,12 +69,16 @@ static int late(const struct vm_view *vm, struct vl_error *err)
                    vms_wait.want, vm->reason ? ": " : "", vm->reason ? vm->reason : "", vm->name);
 }
 
-/* A workload that has done its work is no failure. */
+/* A workload that has done its work is no failure. Some reasons name `volar vms logs` themselves. */
 static int ended_early(const struct vm_view *vm, struct vl_error *err)
 {
+    const char *reason = vm->reason && *vm->reason ? vm->reason : "no reason is known";
+    bool named = strstr(reason, "volar vms logs");
+
     if (vm->has_exit_code && vm->exit_code == 0) return 0;
-    return vl_fail(err, VL_INTERNAL, "VM '%s' %s: %s", vm->name, str_eq(vm->status, "stopped") ? "ended" : vm->status,
-                   vm->reason && *vm->reason ? vm->reason : "no reason is known; see `volar vms logs`");
+    return vl_fail(err, VL_INTERNAL, "VM '%s' %s: %s%s%s%s", vm->name,
+                   str_eq(vm->status, "stopped") ? "ended" : vm->status, reason, named ? "" : ": see `volar vms logs ",
+                   named ? "" : vm->name, named ? "" : "`");
 }
 
 static void pause_ms(int64_t ms)

@@ -3,6 +3,7 @@
 #include "volar/volar.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -33,11 +34,13 @@ int volar_misuse(const struct volar *v, const struct vl_error *err)
     return EXIT_MISUSE;
 }
 
-static int misuse(const struct volar *v, const char *what)
+static int operand_missing(const struct volar *v)
 {
+    const char *operands = v->command->operands;
     struct vl_error err = {0};
 
-    (void)vl_fail(&err, VL_INVALID, "%s: usage: volar %s %s [OPTIONS]", what, v->command->name, v->command->operands);
+    (void)vl_fail(&err, VL_INVALID, "%.*s is missing: usage: volar %s %s [OPTIONS]", (int)strcspn(operands, ". "),
+                  operands, v->command->name, operands);
     return volar_misuse(v, &err);
 }
 
@@ -55,7 +58,7 @@ int volar_begin(struct volar *v, int argc, char *const *argv, const char **opera
         (void)vl_fail(&err, VL_INVALID, "--output is '%s', allowed: table, json", v->output);
         return volar_misuse(v, &err);
     }
-    if (*n < min) return misuse(v, "an operand is missing");
+    if (*n < min) return operand_missing(v);
     return -1;
 }
 

@@ -9,149 +9,10 @@ import subprocess
 import appliance
 import pytest
 import volant
+from volant import listing, says
 
 
-def says(text, words):
-    """Each of `words` is in the text; one may offer alternatives as "a|b"."""
-    for word in words:
-        assert any(w.lower() in text.lower() for w in word.split("|")), f"{word!r} is not in {text!r}"
-
-
-# --- fledge ------------------------------------------------------------------------------------------------------------
-
-TOML = """\
-[plugin]
-name = "app"
-version = "1.0.0"
-strategy = "initramfs"
-
-[[file_mappings]]
-source = "./app"
-dest = "/bin/app"
-mode = 0o755
-
-[workload]
-entrypoint = ["/bin/app"]
-"""
-MAPPING = '[[file_mappings]]\nsource = "./app"\ndest = "{}"\n\n[workload]'
-
-FLEDGE = {
-    "broken TOML": ('name = "app"', 'name = "app', ["fledge.toml:2"]),
-    "not TOML at all": (TOML, "hello, world", ["fledge.toml:1"]),
-    "a key twice": ('name = "app"', 'name = "app"\nname = "app"', ["fledge.toml:3", "name"]),
-    "empty file": (TOML, "", ["fledge.toml", "plugin"]),
-    "unknown key": ('version = "1.0.0"', 'version = "1.0.0"\nnmae = "x"', ["fledge.toml:4", "nmae"]),
-    "unknown section": ("[workload]", "[workloads]\nx = 1\n\n[workload]", ["fledge.toml:11", "workloads"]),
-    "unknown key of a mapping": ("mode = 0o755", "mdoe = 0o755", ["fledge.toml:9", "mdoe"]),
-    "name is a number": ('name = "app"', "name = 7", ["fledge.toml:2", "name", "string"]),
-    "name with a slash": ('name = "app"', 'name = "a/b"', ["fledge.toml:2", "name", "a/b", "letters"]),
-    "name of 300 characters": ('name = "app"', f'name = "{"x" * 300}"', ["fledge.toml:2", "name", "63"]),
-    "no name": ('name = "app"\n', "", ["fledge.toml", "name"]),
-    "no version": ('version = "1.0.0"\n', "", ["fledge.toml", "version"]),
-    "mappings are a string": (TOML, 'file_mappings = "x"\n' + TOML.replace("[[file_mappings]]", "[x]"),
-                              ["fledge.toml:1", "file_mappings"]),
-    "entrypoint is a string": ('entrypoint = ["/bin/app"]', 'entrypoint = "/bin/app"',
-                               ["fledge.toml:12", "entrypoint", "array"]),
-    "entrypoint holds a number": ('entrypoint = ["/bin/app"]', 'entrypoint = ["/bin/app", 7]',
-                                  ["fledge.toml:12", "entrypoint"]),
-    "no entrypoint": ('entrypoint = ["/bin/app"]\n', "", ["fledge.toml", "entrypoint"]),
-    "no workload": ('[workload]\nentrypoint = ["/bin/app"]\n', "", ["fledge.toml", "workload"]),
-    "entrypoint not in the image": ('entrypoint = ["/bin/app"]', 'entrypoint = ["/bin/other"]',
-                                    ["fledge.toml:12", "/bin/other", "file_mappings|mapping"]),
-    "another strategy": ('"initramfs"', '"oci_rootfs"', ["fledge.toml:4", "oci_rootfs", "initramfs"]),
-    "a strategy nobody knows": ('"initramfs"', '"magic"', ["fledge.toml:4", "magic", "initramfs"]),
-    "missing source": ('source = "./app"', 'source = "./nothing"', ["fledge.toml:7", "nothing"]),
-    "source is a table": ('source = "./app"', "source = {}", ["fledge.toml:7", "source", "string"]),
-    "no source": ('source = "./app"\n', "", ["fledge.toml", "source"]),
-    "no dest": ('dest = "/bin/app"\n', "", ["fledge.toml", "dest"]),
-    "relative dest": ('dest = "/bin/app"', 'dest = "bin/app"', ["fledge.toml:8", "dest", "bin/app", "absolute|begin"]),
-    ".. in dest": ('dest = "/bin/app"', 'dest = "/bin/../app"', ["fledge.toml:8", "dest", ".."]),
-    "empty dest": ('dest = "/bin/app"', 'dest = ""', ["fledge.toml:8", "dest"]),
-    "the same dest twice": ("[workload]", MAPPING.format("/bin/app"), ["fledge.toml", "/bin/app"]),
-    "dest below a file": ("[workload]", MAPPING.format("/bin/app/more"), ["fledge.toml", "/bin/app"]),
-    "dest is kestrel's place": ("[workload]", MAPPING.format("/init"), ["kestrel", "/init", "file_mappings[1]", "change one"]),
-    "mode is a string": ("mode = 0o755", 'mode = "755"', ["fledge.toml:9", "mode"]),
-    "mode beyond 07777": ("mode = 0o755", "mode = 0o17777", ["fledge.toml:9", "mode"]),
-    "libraries neither auto nor none": ("mode = 0o755", 'libraries = "some"', ["fledge.toml:9", "libraries", "auto"]),
-    "resources too small": ("[workload]", "[resources]\nmemory_mb = 8\n\n[workload]", ["fledge.toml:12", "memory_mb", "48"]),
-}
-
-
-def listing(folder):
-    """Everything below a folder, with sizes."""
-    return {os.path.join(root, name): os.path.getsize(os.path.join(root, name))
-            for root, _, files in os.walk(folder) for name in files}
-
-
-def fledge(folder, *args):
-    return subprocess.run([volant.program("fledge"), *(args or ("build",))], cwd=folder, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=30, check=False)
-
-
-@pytest.fixture
-def source(tmp_path):
-    """A folder that fledge builds an appliance from."""
-    (tmp_path / "app").write_bytes(appliance.read(volant.program("kestrel")))
-    (tmp_path / "fledge.toml").write_text(TOML)
-    return tmp_path
-
-
-def test_the_good_fledge_toml_is_good(source):
-    done = fledge(source)
-    assert done.returncode == 0, done.stderr
-    assert {"app.cpio.zst", "app.manifest.json"} <= set(os.listdir(source))
-
-
-@pytest.mark.parametrize("what", FLEDGE)
-def test_fledge_refuses(what, source):
-    old, new, words = FLEDGE[what]
-    assert old in TOML
-    (source / "fledge.toml").write_text(TOML.replace(old, new))
-    before = listing(source)
-    done = fledge(source)
-    assert done.returncode == 1 and not done.stdout, done
-    says(done.stderr, words)
-    assert listing(source) == before
-
-
-def test_fledge_refuses_a_program_of_another_architecture(source):
-    program = bytearray((source / "app").read_bytes())
-    program[18:20] = b"\xb7\0"  # e_machine: AArch64
-    (source / "app").write_bytes(program)
-    before = listing(source)
-    done = fledge(source)
-    assert done.returncode == 1
-    says(done.stderr, ["fledge.toml:7|fledge.toml:12", "app", "architecture|aarch64|x86"])
-    assert listing(source) == before
-
-
-def test_fledge_refuses_a_library_that_is_not_there(source):
-    subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-o", "libgone.so", "/dev/null"], cwd=source, check=True)
-    subprocess.run(["gcc", "-x", "c", "-o", "app", "-", "-Wl,--no-as-needed", "-L.", "-lgone"], cwd=source, check=True,
-                   input=b"int main(void) { return 0; }")
-    os.unlink(source / "libgone.so")
-    before = listing(source)
-    done = fledge(source)
-    assert done.returncode == 1
-    says(done.stderr, ["libgone.so", "app"])
-    assert listing(source) == before
-
-
-def test_fledge_without_fledge_toml(tmp_path):
-    done = fledge(tmp_path)
-    assert done.returncode == 1 and os.listdir(tmp_path) == []
-    says(done.stderr, ["fledge.toml", "there is no file", "--config"])
-
-
-@pytest.mark.parametrize("args", [["biuld"], ["build", "--frobnicate"], ["build", "a", "b", "c"]])
-def test_fledge_misused(args, source):
-    before = listing(source)
-    done = fledge(source, *args)
-    assert done.returncode == 2 and "--help" in done.stderr or "did you mean" in done.stderr, done
-    assert listing(source) == before
-
-
-# --- the API and volar -------------------------------------------------------------------------------------------------
+# --- the API and volar ----------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def appliance_folder(tmp_path_factory):
@@ -181,7 +42,8 @@ def shared(good_manifest):
 
 def everything(host):
     """What a refused request must not change."""
-    plugins = {name: host.api("GET", f"/api/v1/plugins/{name}").json for name in host.api("GET", "/api/v1/plugins").json["plugins"]}
+    names = host.api("GET", "/api/v1/plugins").json["plugins"]
+    plugins = {name: host.api("GET", f"/api/v1/plugins/{name}").json for name in names}
     artifacts = sorted(listing(os.path.join(host.state, "artifacts")))
     return {v["name"]: v["id"] for v in host.vms()}, plugins, artifacts, sorted(os.listdir(host.state + "/vms"))
 
@@ -213,7 +75,8 @@ CREATE = {  # changes to the good request: expected status, words
     "memory huge": ({"memory_mb": 10**9}, 400, ["memory_mb", "1000000000", "1048576"]),
     "memory is a string": ({"memory_mb": "64"}, 400, ["memory_mb", "integer", "string"]),
     "memory with a fraction": ({"memory_mb": 64.5}, 400, ["memory_mb", "integer", "fraction"]),
-    "memory of the configuration": ({"config": {"resources": {"memory_mb": 1}}}, 400, ["config.resources.memory_mb", "48"]),
+    "memory of the configuration": ({"config": {"resources": {"memory_mb": 1}}}, 400,
+                                    ["config.resources.memory_mb", "48"]),
     "-1 CPUs": ({"cpu_cores": -1}, 400, ["cpu_cores", "-1", "64"]),
     "65 CPUs": ({"cpu_cores": 65}, 400, ["cpu_cores", "65", "64"]),
     "no plugin": ({"plugin": None}, 400, ["plugin", "required", "installed"]),
@@ -273,7 +136,8 @@ BODIES = {
     "a key twice": (b'{"name": "new", "name": "other", "plugin": "app"}', 400, ["body", "duplicate", "name"]),
     "nested deeply": (b'{"name": ' + b"[" * 5000 + b"]" * 5000 + b"}", 400, ["body", "deeper than 64"]),
     "no UTF-8": (b'{"name": "n\xff", "plugin": "app"}', 400, ["body", "byte 0xff", "line 1"]),
-    "a huge number": (b'{"name": "new", "plugin": "app", "memory_mb": 99999999999999999999}', 400, ["body", "integer|big"]),
+    "a huge number": (b'{"name": "new", "plugin": "app", "memory_mb": 99999999999999999999}', 400,
+                      ["body", "integer|big"]),
     "2 MiB": (b'{"name": "' + b"x" * (2 << 20) + b'"}', 413, ["body", "1 MiB"]),
 }
 
@@ -292,8 +156,11 @@ def test_a_body_that_never_comes(unchanged):
         s.connect(unchanged.socket)
         s.sendall(b"POST /api/v1/vms HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + GOOD)
         s.shutdown(socket.SHUT_WR)
-        s.settimeout(10)
-        assert not s.recv(4096).startswith(b"HTTP/1.1 2")
+        s.settimeout(1)
+        try:
+            assert not s.recv(4096).startswith(b"HTTP/1.1 2")
+        except TimeoutError:
+            pass  # volantd waits for more, in vain and not for ever
 
 
 REQUESTS = {
@@ -341,7 +208,7 @@ def test_an_unknown_field_is_accepted_with_a_warning(shared):
     shared.volar("vms", "delete", "warned")
 
 
-# --- manifests ---------------------------------------------------------------------------------------------------------
+# --- manifests ------------------------------------------------------------------------------------------------------
 
 def changed(manifest, changes):
     """A copy with {"a.b": value} put in; None removes."""
@@ -413,7 +280,8 @@ def test_volar_refuses_a_manifest(what, unchanged, good_manifest):
 
 
 def test_a_manifests_unknown_key_is_accepted_with_a_warning(shared, good_manifest):
-    manifest = changed(json.loads(appliance.read(good_manifest)), {"name": "later", "runtime": "later", "futurism": {"a": 1}})
+    manifest = changed(json.loads(appliance.read(good_manifest)),
+                       {"name": "later", "runtime": "later", "futurism": {"a": 1}})
     answer = shared.api("POST", "/api/v1/plugins", manifest)
     assert answer.status == 201, answer
     says(answer.headers["Volant-Warning"], ["futurism", "unknown"])
@@ -443,7 +311,8 @@ def test_a_checksum_that_does_not_match(unchanged, good_manifest):
 
 
 def test_a_blob_that_is_missing(unchanged, good_manifest):
-    manifest = changed(json.loads(appliance.read(good_manifest)), {"name": "gone", "initramfs.checksum": "sha256:" + "1" * 64})
+    manifest = changed(json.loads(appliance.read(good_manifest)),
+                       {"name": "gone", "initramfs.checksum": "sha256:" + "1" * 64})
     answer = unchanged.api("POST", "/api/v1/plugins", manifest)
     assert answer.status == 409, answer
     says(answer.json["error"], ["1" * 64, "PUT /api/v1/blobs/", "volar plugins install"])
@@ -482,7 +351,7 @@ def test_a_blob_that_is_no_zstd_after_all(shared):
     assert everything(shared) == before
 
 
-# --- the command line of volar -----------------------------------------------------------------------------------------
+# --- the command line of volar --------------------------------------------------------------------------------------
 
 VOLAR = {
     "no such command": (["vms", "lst"], 2, ["vms list|--help"]),
@@ -506,7 +375,8 @@ VOLAR = {
     "publish to all": (["vms", "create", "new", "-P", "app", "-p", "0.0.0.0:8080:80"], 2, ["loopback", "127.0.0.1"]),
     "publish sctp": (["vms", "create", "new", "-P", "app", "-p", "8080:80/sctp"], 2, ["sctp", "tcp, udp"]),
     "publish four parts": (["vms", "create", "new", "-P", "app", "-p", "1:2:3:4"], 2, ["1:2:3:4"]),
-    "wait for what": (["vms", "create", "new", "-P", "app", "--wait", "forever"], 2, ["--wait", "process, running, ready"]),
+    "wait for what": (["vms", "create", "new", "-P", "app", "--wait", "forever"], 2,
+                      ["--wait", "process, running, ready"]),
     "timeout in words": (["vms", "create", "new", "-P", "app", "--timeout", "soon"], 2, ["--timeout", "soon"]),
     "output yaml": (["vms", "list", "-o", "yaml"], 2, ["--output", "table, json"]),
     "tail all": (["vms", "logs", "taken", "--tail", "all"], 2, ["--tail", "all", "number"]),
@@ -534,13 +404,15 @@ def test_volar_without_volantd(tmp_path):
     says(done.stderr, ["volantd", "no.sock", "start it with `volantd`"])
 
 
-# --- volantd's start ---------------------------------------------------------------------------------------------------
+# --- volantd's start ------------------------------------------------------------------------------------------------
 
 STARTS = {  # configuration file, arguments, environment: exit code, words
-    "unknown setting": ("VOLANT_LOG_LEVEL=info\n\nVOLANT_FOO=1\n", [], {}, 2, ["volantd.conf:3", "VOLANT_FOO", "--help"]),
+    "unknown setting": ("VOLANT_LOG_LEVEL=info\n\nVOLANT_FOO=1\n", [], {}, 2,
+                        ["volantd.conf:3", "VOLANT_FOO", "--help"]),
     "no setting": ("# a comment\nhello\n", [], {}, 2, ["volantd.conf:2", "hello", "NAME=value"]),
     "a setting twice": ("VOLANT_LOG_LEVEL=info\nVOLANT_LOG_LEVEL=debug\n", [], {}, 2, ["volantd.conf:2", "line 1"]),
-    "a value of the file": ("\nVOLANT_BOOT_TIMEOUT=soon\n", [], {}, 2, ["volantd.conf:2", "VOLANT_BOOT_TIMEOUT", "soon", "1 to 600"]),
+    "a value of the file": ("\nVOLANT_BOOT_TIMEOUT=soon\n", [], {}, 2,
+                            ["volantd.conf:2", "VOLANT_BOOT_TIMEOUT", "soon", "1 to 600"]),
     "binary file": ("VOLANT_LOG_LEVEL=info\n\0\n", [], {}, 2, ["volantd.conf", "text"]),
     "a value of the environment": ("", [], {"VOLANT_LOG_LEVEL": "loud"}, 2, ["VOLANT_LOG_LEVEL", "loud", "debug"]),
     "a flag's value": ("", ["--boot-timeout", "0"], {}, 2, ["--boot-timeout", "1 to 600"]),

@@ -11,7 +11,7 @@ import appliance
 import pytest
 import volant
 
-# --- reconnects --------------------------------------------------------------------------------------------------------
+# --- reconnects -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,10 @@ class Follower(threading.Thread):
 
     def judge(self, raw, before):
         try:
-            line = json.loads(raw)["line"]
+            whole = json.loads(raw)
+            if whole["stream"] in ("console", "volantd"):  # not from the agent: it was not there (any more)
+                return None
+            line = whole["line"]
             n = int(line.split(" ", 1)[0])
             if line != expected(n) or (before is not None and n != before + 1):
                 self.wrong.append((before, line))
@@ -85,6 +88,8 @@ def newest(host, name):
     numbers = []
     for raw in answer.body.splitlines():
         line = json.loads(raw)
+        if line["stream"] == "console":
+            return -1  # the agent cannot be asked yet
         assert line["stream"] == "stdout" and line["line"] == expected(int(line["line"].split(" ")[0])), line
         numbers.append(int(line["line"].split(" ")[0]))
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True
@@ -142,7 +147,8 @@ def test_two_hundred_streams_that_come_and_go(host, lines):
         connection = volant.UnixConnection(host.socket, 10)
         connection.request("GET", "/api/v1/vms/a/logs?follow=1&tail=20")
         if i % 3:
-            connection.getresponse().readline()
+            line = json.loads(connection.getresponse().readline())
+            assert line["stream"] == "stdout", f"stream {i} lost the channel"
         connection.close()
     first = newest(host, "a")
     volant.wait_until(lambda: newest(host, "a") > first, 10)
@@ -154,10 +160,10 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-# --- hostile guests ----------------------------------------------------------------------------------------------------
+# --- hostile guests -------------------------------------------------------------------------------------------------
 
-FLOODS = ["rst", "empty", "priority", "window", "settings", "ping", "goaway", "unknown", "informational", "continuation",
-          "data", "events", "states", "push", "garbage", "noise", "mute"]
+FLOODS = ["rst", "empty", "priority", "window", "settings", "ping", "goaway", "unknown", "informational",
+          "continuation", "data", "events", "states", "push", "garbage", "noise", "mute"]
 RSS_MAX = 8 << 20
 CPU_MAX = 1.5  # seconds of 10
 
@@ -206,26 +212,27 @@ def attack(host, good_port, manifests, seconds):
         time.sleep(0.05)
     result = rss(host.process.pid) - before, cpu(host.process.pid) - burnt, statistics.median(delays), max(delays)
     said = {n: (host.vm(n)["status"], host.vm(n).get("reason", "")) for n in names}
-    print("grown %.1f MB, CPU %.2f s, answers %.1f ms (worst %.0f)" % (result[0] / 1e6, result[1], result[2] * 1e3, result[3] * 1e3), said)
+    print(f"grown {result[0] / 1e6:.1f} MB, CPU {result[1]:.2f} s, answers {result[2] * 1e3:.1f} ms "
+          f"(worst {result[3] * 1e3:.0f})", said)
     assert set(s for s, _ in said.values()) <= {"starting", "running", "failed", "crashed", "stopped"}, said
-    assert newest_console(host, names)
+    check_consoles(host, names)
     for name in names:
         host.volar("vms", "delete", name)
     assert host.vm("good")["status"] == "running" and volant.fetch(good_port)[0] == 200
     return result
 
 
-def newest_console(host, names):
+def check_consoles(host, names):
     """Each attacker found its ports and began."""
     for name in names:
         with open(os.path.join(host.folder(name), "console.log"), encoding="utf-8", errors="replace") as f:
             assert f"hostile: mode {name.removeprefix('hostile-')}" in f.read(), name
-    return True
 
 
 def judge(result, seconds, attackers):
     grown, burnt, median, worst = result
-    assert grown < RSS_MAX, grown
+    if b"libasan" not in appliance.read(volant.program("volantd")):  # which keeps what was freed
+        assert grown < RSS_MAX, grown
     assert burnt < max(CPU_MAX * seconds / 10, 0.5) * attackers, burnt
     assert median < 0.05 and worst < 1, (median, worst)
 

@@ -12,7 +12,8 @@ import subprocess
 import appliance
 import pytest
 import volant
-from test_bad_input import TOML, says
+from test_bad_fledge import TOML
+from volant import says
 
 
 def bytes_that_do_not_shrink(n):
@@ -52,8 +53,8 @@ class SmallDisk(volant.Host):
     def __init__(self, megabytes):
         super().__init__()
         os.mkdir(self.state)
-        self.wrapper = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size={megabytes}m,mode=711 tmpfs "$0" && exec "$@"',
-                        self.state]
+        mount = f'mount -t tmpfs -o size={megabytes}m,mode=711 tmpfs "$0" && exec "$@"'
+        self.wrapper = ["unshare", "-m", "sh", "-c", mount, self.state]
 
     def inside(self, *path):
         return os.path.join(f"/proc/{self.process.pid}/root{self.state}", *path)
@@ -87,7 +88,8 @@ def test_volantd_on_a_full_disk(small, tmp_path):
     """Each stage in turn finds the disk full: the blob, its unpacked form, a VM's initrd."""
     manifest = json.loads(appliance.read(appliance.write(
         str(tmp_path), {"bin/app": appliance.read(appliance.compile_guest(str(tmp_path), "probe")),
-                        "ballast": bytes_that_do_not_shrink(3 << 20)}, workload={"type": "http", "base_url": "http://127.0.0.1:80"})))
+                        "ballast": bytes_that_do_not_shrink(3 << 20)},
+        workload={"type": "http", "base_url": "http://127.0.0.1:80"})))
     packed = tmp_path / "app.cpio.zst"
     subprocess.run(["zstd", "-q", "-1", str(tmp_path / "app.cpio"), "-o", str(packed)], check=True)
     blob = packed.read_bytes()
@@ -114,7 +116,8 @@ def test_volantd_on_a_full_disk(small, tmp_path):
     assert answer.status == 201, answer
 
     small.leave(1 << 20)
-    answer = small.api("POST", "/api/v1/vms?wait=ready", {"name": "web", "plugin": "app", "config": {"expose": [{"port": 80}]}})
+    request = {"name": "web", "plugin": "app", "config": {"expose": [{"port": 80}]}}
+    assert small.api("POST", "/api/v1/vms?wait=ready", request).status == 201
     vm = small.wait_status("web", "failed", timeout=20)
     says(vm["reason"], ["initrd", "no space|room|disk"])
     folder = small.inside("vms", str(vm["id"]))

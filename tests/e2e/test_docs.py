@@ -23,7 +23,8 @@ def test_first_vm_by_hand(tmp_path):
     commands = "".join(blocks(SECTION)).replace("8080", str(volant.free_port()))
     assert "volantd &" in commands and "fledge build" in commands and "curl" in commands
     # volantd is ready before fledge is, which the script below does not rely on under a sanitizer.
-    commands = commands.replace("volantd &", 'volantd 2>"$LOG" & until volar vms list >/dev/null 2>&1; do sleep 0.05; done; #', 1)
+    until_ready = 'volantd 2>"$LOG" & until volar vms list >/dev/null 2>&1; do sleep 0.05; done; #'
+    commands = commands.replace("volantd &", until_ready, 1)
     host = volant.Host()
     host.env |= {"PATH": f"{volant.BUILD}:{host.env['PATH']}", "LOG": host.log}
     script = "set -eu\ntrap 'kill $(jobs -p) && wait' EXIT\n" + commands + '[ "$(volar vms list)" = "No VMs found" ]\n'
@@ -44,5 +45,6 @@ def test_what_the_readme_says_of_helps():
         assert done.returncode == 0 and name in done.stdout and not done.stderr
     overview = subprocess.run([volant.program("volar"), "--help"], capture_output=True, text=True, check=True).stdout
     for command in re.findall(r"^  ((?:vms|plugins|system) [a-z]+|doctor|version)\b", overview, re.M):
-        done = subprocess.run([volant.program("volar"), *command.split(), "--help"], capture_output=True, text=True, check=False)
+        done = subprocess.run([volant.program("volar"), *command.split(), "--help"], capture_output=True,
+                              text=True, check=False)
         assert done.returncode == 0 and command in done.stdout, command

@@ -12,7 +12,8 @@ import volant
 
 def prefix_of_build():
     """The prefix that the build folder has: with it, installing changes nothing there."""
-    done = subprocess.run(["meson", "introspect", "--buildoptions", volant.BUILD], check=True, capture_output=True, text=True)
+    done = subprocess.run(["meson", "introspect", "--buildoptions", volant.BUILD], check=True, capture_output=True,
+                          text=True)
     return next(o["value"] for o in json.loads(done.stdout) if o["name"] == "prefix")
 
 
@@ -20,7 +21,8 @@ def prefix_of_build():
 def installed(tmp_path_factory):
     """DESTDIR and the prefix below it."""
     folder, prefix = str(tmp_path_factory.mktemp("dest")), prefix_of_build()
-    subprocess.run(["make", "--no-print-directory", "install", f"BUILD={volant.BUILD}", f"DESTDIR={folder}", f"PREFIX={prefix}"],
+    subprocess.run(["make", "--no-print-directory", "install", f"BUILD={volant.BUILD}",
+                    f"DESTDIR={folder}", f"PREFIX={prefix}"],
                    cwd=volant.ROOT, check=True, stdin=subprocess.DEVNULL, timeout=300)
     os.chmod(folder, 0o755)
     return folder, folder + prefix
@@ -40,8 +42,8 @@ def test_layout(installed):
 
 def test_versions(installed):
     _, prefix = installed
-    said = {name: subprocess.run([f"{prefix}/bin/{name}", "--version"], check=True, capture_output=True, text=True).stdout
-            for name in ("volantd", "volar", "fledge")}
+    said = {name: subprocess.run([f"{prefix}/bin/{name}", "--version"], check=True, capture_output=True,
+                                 text=True).stdout for name in ("volantd", "volar", "fledge")}
     assert len({text.split()[1] for text in said.values()}) == 1, said
 
 
@@ -51,7 +53,8 @@ def test_it_works_from_there(installed, tmp_path):
     example = tmp_path / "busybox"
     shutil.copytree(os.path.join(volant.ROOT, "examples", "busybox"), example)
     host = volant.Host()
-    host.env = {"PATH": f"{prefix}/bin:/usr/bin:/bin:/usr/sbin:/sbin", "VOLANT_STATE_DIR": host.state, "VOLANT_RUNTIME_DIR": host.run}
+    host.env = {"PATH": f"{prefix}/bin:/usr/bin:/bin:/usr/sbin:/sbin", "VOLANT_STATE_DIR": host.state,
+                "VOLANT_RUNTIME_DIR": host.run}
     build, volant.BUILD = volant.BUILD, f"{prefix}/bin"
     try:
         with host:

@@ -97,6 +97,18 @@ def alive(pid):
         return False
 
 
+def says(text, words):
+    """Each of `words` is in the text; one may offer alternatives as "a|b"."""
+    for word in words:
+        assert any(w.lower() in text.lower() for w in word.split("|")), f"{word!r} is not in {text!r}"
+
+
+def listing(folder):
+    """Everything below a folder, with sizes."""
+    return {os.path.join(root, name): os.path.getsize(os.path.join(root, name))
+            for root, _, files in os.walk(folder) for name in files}
+
+
 class Host:
     """A volantd of one's own; `with` starts it and afterwards ends it and every VM it left."""
 
@@ -123,8 +135,8 @@ class Host:
 
     def start(self, *args):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*self.wrapper, program("volantd"), *args], env=self.env, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self.wrapper, program("volantd"), *args], env=self.env,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: self.process.poll() is not None or self.answers(), START_S, every=0.002)
         assert self.process.poll() is None, f"volantd ended with {self.process.returncode}:\n{self.logged()}"
 
@@ -160,7 +172,7 @@ class Host:
     def volar(self, *args, check=True, timeout=120, **kwargs):
         done = subprocess.run([program("volar"), *args], env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout, check=False, **kwargs)
-        assert not check or done.returncode == 0, f"volar {args}: {done.returncode}\n{done.stdout}{done.stderr}\n{self.logged()}"
+        assert not check or done.returncode == 0, (args, done.returncode, done.stdout, done.stderr, self.logged())
         return done
 
     def vm(self, name):
@@ -189,7 +201,7 @@ class Host:
         self.volar("plugins", "install", "--manifest", manifest)
 
     def create(self, name, plugin, *args, wait="ready"):
-        """A VM from an installed plugin with guest port 80 published: its host port (0 if `args` publish themselves)."""
+        """A VM from an installed plugin with guest port 80 published: its host port."""
         self.volar("vms", "create", name, "--plugin", plugin, "-p", "80", "--wait", wait, *args)
         return self.vm(name)["ports"][0]["host_port"]
 

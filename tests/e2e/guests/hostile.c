@@ -41,7 +41,8 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void put(unsigned char *buf, size_t *len, unsigned type, unsigned flags, unsigned stream, const void *data, size_t n)
+static void put(unsigned char *buf, size_t *len, unsigned type, unsigned flags, unsigned stream, const void *data,
+                size_t n)
 {
     const unsigned char head[] = {n >> 16, n >> 8, n, type, flags, stream >> 24, stream >> 16, stream >> 8, stream};
 
@@ -68,8 +69,7 @@ static void make_flood(void)
         memcpy(many + i, "\0\4\0\1\0\0", 6);
     for (size_t i = 0; i + sizeof(header) <= sizeof(block); i += sizeof(header))
         memcpy(block + i, header, sizeof(header));
-    if (strcmp(mode, "continuation") == 0)
-        put(flood, &n_flood, HEADERS, 0, events_stream, header, sizeof(header));
+    if (strcmp(mode, "continuation") == 0) put(flood, &n_flood, HEADERS, 0, events_stream, header, sizeof(header));
     while (n_flood < size) {
         if (strcmp(mode, "rst") == 0)
             put(flood, &n_flood, RST_STREAM, 0, 1, cancel, 4);
@@ -90,7 +90,8 @@ static void make_flood(void)
         else if (strcmp(mode, "informational") == 0)
             put(flood, &n_flood, HEADERS, END_HEADERS, events_stream, status_100, sizeof(status_100));
         else if (strcmp(mode, "continuation") == 0)
-            put(flood, &n_flood, CONTINUATION, 0, events_stream, block, sizeof(block) / sizeof(header) * sizeof(header));
+            put(flood, &n_flood, CONTINUATION, 0, events_stream, block,
+                sizeof(block) / sizeof(header) * sizeof(header));
         else if (strcmp(mode, "data") == 0)
             put(flood, &n_flood, DATA, 0, events_stream, zeros, sizeof(zeros));
         else if (strcmp(mode, "events") == 0)
@@ -209,7 +210,8 @@ static void write_ctl(void)
     }
     if (strcmp(mode, "noise") != 0 && (state != SERVING || honest_until == 0 || now() < honest_until)) return;
     if (n_flood == 0) make_flood();
-    if (n_flood > 0 && (n = write(ctl, flood + flood_at, n_flood - flood_at)) > 0) flood_at = (flood_at + (size_t)n) % n_flood;
+    if (n_flood > 0 && (n = write(ctl, flood + flood_at, n_flood - flood_at)) > 0)
+        flood_at = (flood_at + (size_t)n) % n_flood;
 }
 
 /* --- ports -------------------------------------------------------------------------------------------------------- */

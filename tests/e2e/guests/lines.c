@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes numbered lines for ever, in bursts: "N payload", the payload made from N, so that a reader can tell a line that
- * was torn, lost or mixed with another.
+ * Writes numbered lines for ever, in bursts: "N payload", the payload made from N, so that a reader can tell a line
+ * that was torn, lost or mixed with another.
  */
 #include <stdio.h>
 #include <stdlib.h>

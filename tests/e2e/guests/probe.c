@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tries to reach each tcp:ADDRESS:PORT or udp:ADDRESS:PORT of its arguments, says how that went, then serves "ok" on port
+ * Tries to reach each tcp:ADDRESS:PORT or udp:ADDRESS:PORT of its arguments, says how that went, then serves "ok" on
+ * port
  * 80. "-" ends the list without serving.
  */
 #include <arpa/inet.h>
