@@ -74,6 +74,9 @@ int engine_vm_stop(struct engine *e, const char *name, engine_vm_done done, void
 int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                       void *arg, struct vl_error *err);
 int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
+/* Changes nothing: `done` comes when the agent answers, the VM ends, or after timeout_ms, with the VM as it is. */
+int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
+                          struct vl_error *err);
 /* Nobody waits for `arg` any more: its `done` will not be called. The operation itself goes on. */
 void engine_forget(struct engine *e, void *arg);
 

@@ -57,6 +57,19 @@ int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, vo
     return vm_ask(e, name, INTENT_DELETE, WAIT_GONE, ENDED_MS, done, arg, err);
 }
 
+int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
+                          struct vl_error *err)
+{
+    struct vm *vm = engine_vm_find(e, name);
+    struct waiter *w;
+
+    if (!vm) return vl_fail(err, VL_NOT_FOUND, "vm '%s' not found: see `volar vms list`", name);
+    if (!(w = calloc(1, sizeof(*w)))) return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
+    *w = (struct waiter){.what = WAIT_AGENT, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
+    vm_add_waiter(vm, w);
+    return 0;
+}
+
 /* A waiter still has its place in a list, so it is only struck dumb. */
 static void forget_one(struct waiter *w, const void *arg)
 {

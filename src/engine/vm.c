@@ -135,6 +135,8 @@ static bool wait_over(const struct vm *vm, enum wait_for what)
         return ended || vm->status == VM_RUNNING;
     case WAIT_READY:
         return ended || (vm->status == VM_RUNNING && vm->ready);
+    case WAIT_AGENT:
+        return ended || (vm->guest && guest_is_up(vm->guest));
     case WAIT_ENDED:
         return ended;
     case WAIT_GONE:

@@ -16,7 +16,7 @@
 enum vm_desire { DESIRE_RUNNING, DESIRE_STOPPED, DESIRE_DELETED };
 
 /* Somebody who waits for a VM to get somewhere. */
-enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_ENDED, WAIT_GONE };
+enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_AGENT, WAIT_ENDED, WAIT_GONE };
 struct waiter {
     struct waiter *next;
     struct vm *vm;

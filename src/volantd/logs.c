@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET /api/v1/vms/:name/logs: JSON lines {"name","stream","line","timestamp"} (contract 1.10). While the agent answers
- * they come from the guest, and with follow=1 until its workload has ended; otherwise from the console log, whose lines
- * have no time. The guest's text is decoded and written anew: it cannot forge a line.
+ * (a moment is spent waiting for it) they come from the guest, and with follow=1 until its workload has ended;
+ * otherwise from the console log, whose lines have no time. The guest's text is decoded and written anew: it cannot
+ * forge a line.
  */
 #include <string.h>
 
@@ -12,6 +13,8 @@
 
 #define NDJSON      "application/x-ndjson"
 #define TAIL_MAX    1000000
+#define BACK_MS     3000  /* for the agent of a running VM, after a restart of volantd */
+#define BOOT_MS     28000 /* for that of a starting one */
 #define CONSOLE_MAX (2ul * 1024 * 1024)
 #define PENDING_MAX (64ul * 1024) /* bytes made ahead of the client's reading */
 
@@ -210,13 +213,59 @@ static enum api_end console_logs(struct api *api, struct api_req *req, const str
     return API_SUSPENDED;
 }
 
+/* --- which of the two --------------------------------------------------------------------------------------------- */
+
+static enum api_end logs_now(struct api *api, struct api_req *req, struct vm *vm, const struct logs_query *q,
+                             struct vl_error *err)
+{
+    struct guest *guest = engine_vm_guest(vm);
+
+    return guest ? stream_logs(req, guest, q, err) : console_logs(api, req, vm, q->tail, err);
+}
+
+static void agent_awaited(void *arg, int r, const struct vl_error *err, struct vm *vm)
+{
+    struct api_req *req = arg;
+    struct api *api = req->state;
+    struct vl_error own = {0};
+    struct logs_query q;
+
+    req->release = NULL;
+    if (r < 0) {
+        api_fail(req, err);
+    } else if (parse_query(req, &q, &own) < 0) {
+        api_fail(req, &own);
+    } else {
+        enum api_end end = logs_now(api, req, vm, &q, &own);
+
+        if (end == API_SUSPENDED) return; /* the console log's job resumes it */
+        if (end == API_FAILED) api_fail(req, &own);
+    }
+    api_resume(req);
+}
+
+/* How long it is worth waiting for the agent: it will be back soon, or it is what the client wants to follow. */
+static int agent_wait_ms(struct vm *vm, const struct logs_query *q)
+{
+    struct vm_view v;
+    enum vm_status status;
+
+    engine_vm_view(vm, &v);
+    if (engine_vm_guest(vm) || vm_status_parse(v.status, &status) < 0) return 0;
+    if (status == VM_RUNNING) return BACK_MS;
+    return status == VM_STARTING && q->follow ? BOOT_MS : 0;
+}
+
 enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err)
 {
     struct logs_query q;
-    struct guest *guest;
     struct vm *vm;
+    int wait_ms;
 
     if (parse_query(req, &q, err) < 0 || !(vm = api_vm(api, req, err))) return API_FAILED;
-    guest = engine_vm_guest(vm);
-    return guest ? stream_logs(req, guest, &q, err) : console_logs(api, req, vm, q.tail, err);
+    if ((wait_ms = agent_wait_ms(vm, &q)) == 0) return logs_now(api, req, vm, &q, err);
+    if (engine_vm_await_agent(api->engine, req->params[0], wait_ms, agent_awaited, req, err) < 0) return API_FAILED;
+    req->state = api;
+    req->release = api_forget;
+    return API_SUSPENDED;
 }

@@ -142,6 +142,13 @@ def test_logs_follow_and_tail(host, busybox, tmp_path):
     assert "line 49" in host.volar("vms", "logs", "x").stdout  # from the console log
 
 
+def test_logs_of_a_starting_vm_are_followed(host, busybox, tmp_path):
+    host.install(manifest_with(busybox, tmp_path, entrypoint=["/bin/busybox", "sh", "-c", "echo early; busybox sleep 1; echo late"]))
+    host.api("POST", "/api/v1/vms", {"name": "x", "plugin": "other"})
+    lines = [json.loads(l)["line"] for l in host.api("GET", "/api/v1/vms/x/logs?follow=1").body.splitlines()]
+    assert lines == ["early", "late"]
+
+
 def test_console_reaches_its_readers(busybox_host):
     import socket
     host = busybox_host
