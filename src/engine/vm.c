@@ -288,7 +288,8 @@ static void commit_done(struct store_op *op, int r, const struct vl_error *err)
             vm_step_later(vm, COMMIT_RETRY_MS);
         return;
     }
-    if (vm->status != c->status) log_info("vm=%s status=%s %s", vm->row.name, c->row.status, c->row.reason);
+    if (vm->status != c->status)
+        log_info("vm=%s status=%s%s%s", vm->row.name, c->row.status, *c->row.reason ? " " : "", c->row.reason);
     commit_apply(c);
     commit_free(c);
     if (then) then(vm);
