@@ -91,91 +91,41 @@ static void test_other_architectures(void **state)
     }
 }
 
-/* Where each field of a program is wrong in turn. */
-static void spoil(char *buf, size_t which)
-{
-    Elf64_Ehdr head;
-    Elf64_Phdr load, interpreter, dynamic;
-    Elf64_Dyn strings, size, needed;
+/* Where fake_elf_make has the fields, and how wide they are. */
+#define HEAD(field)        offsetof(Elf64_Ehdr, field), sizeof(((Elf64_Ehdr *)0)->field)
+#define SEGMENT(nr, field) 64 + (nr) * sizeof(Elf64_Phdr) + offsetof(Elf64_Phdr, field), 8
+#define TAG(nr)            512 + (nr) * sizeof(Elf64_Dyn) + offsetof(Elf64_Dyn, d_un), 8
+enum { LOAD, INTERPRETER, DYNAMIC };
+enum { STRINGS, STRINGS_SIZE, NEEDED };
 
-    memcpy(&head, buf, sizeof(head));
-    memcpy(&load, buf + 64, sizeof(load));
-    memcpy(&interpreter, buf + 64 + sizeof(load), sizeof(interpreter));
-    memcpy(&dynamic, buf + 64 + 2 * sizeof(load), sizeof(dynamic));
-    memcpy(&strings, buf + 512, sizeof(strings));
-    memcpy(&size, buf + 512 + sizeof(strings), sizeof(size));
-    memcpy(&needed, buf + 512 + 2 * sizeof(strings), sizeof(needed));
-    switch (which) {
-    case 0:
-        head.e_phoff = UINT64_MAX - 8;
-        break;
-    case 1:
-        head.e_phentsize = 8;
-        break;
-    case 2:
-        head.e_phnum = UINT16_MAX;
-        break;
-    case 3:
-        interpreter.p_offset = UINT64_MAX;
-        break;
-    case 4:
-        interpreter.p_offset = INT64_MAX;
-        break;
-    case 5:
-        interpreter.p_filesz = 3;
-        break; /* before its NUL */
-    case 6:
-        interpreter.p_filesz = 0;
-        break;
-    case 7:
-        dynamic.p_offset = UINT64_MAX - 1;
-        break;
-    case 8:
-        dynamic.p_filesz = UINT64_MAX;
-        break;
-    case 9:
-        dynamic.p_filesz = 1;
-        break;
-    case 10:
-        load.p_filesz = 1;
-        break; /* the texts are not loaded */
-    case 11:
-        load.p_offset = UINT64_MAX;
-        break;
-    case 12:
-        load.p_offset = INT64_MAX - 10;
-        break;
-    case 13:
-        strings.d_un.d_ptr = UINT64_MAX;
-        break;
-    case 14:
-        strings.d_un.d_ptr = 0;
-        break;
-    case 15:
-        size.d_un.d_val = 0;
-        break;
-    case 16:
-        size.d_un.d_val = UINT64_MAX;
-        needed.d_un.d_val = UINT64_MAX - 1;
-        break;
-    case 17:
-        needed.d_un.d_val = UINT64_MAX;
-        break;
-    case 18:
-        needed.d_un.d_val = 0;
-        break; /* a library without a name */
-    case 19:
-        size.d_un.d_val = 4;
-        break; /* the text is cut */
-    }
-    memcpy(buf, &head, sizeof(head));
-    memcpy(buf + 64, &load, sizeof(load));
-    memcpy(buf + 64 + sizeof(load), &interpreter, sizeof(interpreter));
-    memcpy(buf + 64 + 2 * sizeof(load), &dynamic, sizeof(dynamic));
-    memcpy(buf + 512, &strings, sizeof(strings));
-    memcpy(buf + 512 + sizeof(strings), &size, sizeof(size));
-    memcpy(buf + 512 + 2 * sizeof(strings), &needed, sizeof(needed));
-}
+/* Each is wrong in turn. */
+static const struct {
+    struct {
+        size_t at, width;
+        uint64_t value;
+    } changes[2];
+} contradictions[] = {
+    {{{HEAD(e_phoff), UINT64_MAX - 8}}},
+    {{{HEAD(e_phentsize), 8}}},
+    {{{HEAD(e_phnum), UINT16_MAX}}},
+    {{{SEGMENT(INTERPRETER, p_offset), UINT64_MAX}}},
+    {{{SEGMENT(INTERPRETER, p_offset), INT64_MAX}}},
+    {{{SEGMENT(INTERPRETER, p_filesz), 3}}}, /* before its NUL */
+    {{{SEGMENT(INTERPRETER, p_filesz), 0}}},
+    {{{SEGMENT(DYNAMIC, p_offset), UINT64_MAX - 1}}},
+    {{{SEGMENT(DYNAMIC, p_filesz), UINT64_MAX}}},
+    {{{SEGMENT(DYNAMIC, p_filesz), 1}}},
+    {{{SEGMENT(LOAD, p_filesz), 1}}}, /* the texts are not loaded */
+    {{{SEGMENT(LOAD, p_offset), UINT64_MAX}}},
+    {{{SEGMENT(LOAD, p_offset), INT64_MAX - 10}}},
+    {{{TAG(STRINGS), UINT64_MAX}}},
+    {{{TAG(STRINGS), 0}}},
+    {{{TAG(STRINGS_SIZE), 0}}},
+    {{{TAG(STRINGS_SIZE), UINT64_MAX}, {TAG(NEEDED), UINT64_MAX - 1}}},
+    {{{TAG(NEEDED), UINT64_MAX}}},
+    {{{TAG(NEEDED), 0}}},       /* a library without a name */
+    {{{TAG(STRINGS_SIZE), 4}}}, /* the text is cut */
+};
 
 static void test_contradictions(void **state)
 {
@@ -183,11 +133,13 @@ static void test_contradictions(void **state)
     char buf[4096];
 
     (void)state;
-    for (size_t i = 0; i < 20; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(contradictions); i++) {
         struct elf e = {.machine = 4711};
 
         (void)fake_elf_make(&f, buf);
-        spoil(buf, i);
+        for (size_t j = 0; j < ARRAY_LEN(contradictions[i].changes); j++)
+            memcpy(buf + contradictions[i].changes[j].at, &contradictions[i].changes[j].value,
+                   contradictions[i].changes[j].width);
         if (read_bytes(buf, sizeof(buf), &e) != -EBADMSG) fail_msg("case %zu was accepted", i);
         assert_int_equal(e.machine, 4711); /* untouched */
     }

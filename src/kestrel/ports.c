@@ -38,7 +38,8 @@ int port_open(int class_fd, int dev_fd, const char *name)
         closep(&copy);
         return -ENOENT;
     }
-    rewinddir(d); /* the copy shares its position with class_fd */
+    /* The copy shares its position with class_fd. */
+    rewinddir(d);
     for (const struct dirent *e; fd < 0 && (e = readdir(d));) { /* NOLINT(concurrency-mt-unsafe): one thread */
         if (e->d_name[0] == '.' || !is_named(class_fd, e->d_name, name)) continue;
         fd = openat(dev_fd, e->d_name, O_RDWR | O_NONBLOCK | O_CLOEXEC);

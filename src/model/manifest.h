@@ -40,7 +40,7 @@ void manifest_done(struct manifest *m);
 #define auto_manifest auto_(manifest_done) struct manifest
 
 #define MANIFEST_MAX      (1024UL * 1024) /* bytes of JSON */
-#define MEMORY_MB_MIN     48            /* what the kernel and kestrel need to boot and to give a workload some room */
+#define MEMORY_MB_MIN     48 /* what the kernel and kestrel need to boot and to give a workload some room */
 #define MEMORY_MB_MAX     1048576
 #define CPU_CORES_MAX     64
 #define CPU_CORES_DEFAULT 1
