@@ -2,6 +2,7 @@
 /* The form VMs boot from: what ships as zstd is unpacked once, as the kernel boots an uncompressed archive fastest. */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zstd.h>
 
 #include "artifact/internal.h"
@@ -168,4 +169,14 @@ int artifact_boot_form(struct artifacts *a, const char *hex, uint64_t max_bytes,
     if (!is_zstd(head, (size_t)n)) return no_archive(hex, err);
     if ((r = unpack(a, hex, fd, max_bytes, err)) < 0) return r;
     return form_path(a, "boot", hex, ret_path, err);
+}
+
+uint64_t artifact_boot_size(struct artifacts *a, const char *hex)
+{
+    struct stat st;
+
+    if (fstatat(a->boot_fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+        fstatat(a->blob_fd, hex, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    return (uint64_t)st.st_size;
 }

@@ -163,19 +163,24 @@ static void sweep_run(struct job *j)
         sweep_folder(s, s->ids[i]);
 }
 
+static void sweep_free(struct sweep *s)
+{
+    free(s->ids);
+    free(s);
+}
+
 static void sweep_done(struct job *j, bool cancelled)
 {
     struct sweep *s = container_of(j, struct sweep, job);
 
     if (!cancelled) s->engine->strangers = s->strangers;
-    free(s->ids);
-    free(s);
+    sweep_free(s);
 }
 
 int folders_list(const char *vms_dir, int64_t **ret, size_t *ret_n)
 {
     DIR *d = opendir(vms_dir);
-    int64_t *ids = NULL;
+    auto_free int64_t *ids = NULL;
     const struct dirent *ent;
     uint64_t id;
     size_t n = 0;
@@ -186,7 +191,6 @@ int folders_list(const char *vms_dir, int64_t **ret, size_t *ret_n)
 
         if (parse_u64(ent->d_name, 1, VM_ID_MAX, &id) < 0) continue;
         if (!(more = reallocarray(ids, n + 1, sizeof(*ids)))) {
-            free(ids);
             (void)closedir(d);
             return -ENOMEM;
         }
@@ -194,7 +198,7 @@ int folders_list(const char *vms_dir, int64_t **ret, size_t *ret_n)
         ids[n++] = (int64_t)id;
     }
     (void)closedir(d);
-    *ret = ids;
+    *ret = take_ptr(ids);
     *ret_n = n;
     return 0;
 }
@@ -217,5 +221,5 @@ void engine_sweep(struct engine *e, int64_t *ids, size_t n)
         if (!vm) ids[s->n++] = ids[i];
     }
     s->job = (struct job){.run = sweep_run, .done = sweep_done};
-    if (!s->n || pool_submit(e->lane, &s->job) < 0) sweep_done(&s->job, true);
+    if (!s->n || pool_submit(e->lane, &s->job) < 0) sweep_free(s);
 }

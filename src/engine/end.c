@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a VM is stopped, why it ended, and how it is forgotten. */
-#include <limits.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/vm.h"
@@ -14,7 +10,6 @@
 #define TERM_MS      2000 /* for the VMM to obey SIGTERM */
 #define SHIM_MS      3000 /* for the shim to write why */
 #define END_RETRY_MS 5000
-#define AGENT_FAILED 125 /* exit code of kestrel, before there is a workload */
 
 /* --- stopping ----------------------------------------------------------------------------------------------------- */
 
@@ -114,7 +109,6 @@ struct collect {
     struct job job;
     struct vm *vm;
     bool have_exit, rebooted;
-    int64_t image_bytes; /* as it was loaded; 0: unknown */
     struct vmm_exit exit;
     struct console_end console;
     struct vl_error err;
@@ -126,10 +120,8 @@ static void collect_run(struct job *j)
     struct collect *c = container_of(j, struct collect, job);
     const struct vm *vm = c->vm;
     struct vmm_run run = vm->run;
-    char boot_id[40], image[PATH_MAX];
-    struct stat st;
+    char boot_id[40];
 
-    if (strf(image, sizeof(image), "%s/initrd", vm->dir) > 0 && stat(image, &st) == 0) c->image_bytes = st.st_size;
     if (!*run.boot && vmm_run_read(vm->dir, &run, NULL) < 0) run = (struct vmm_run){0};
     if (str_eq(run.boot, vm->row.boot)) {
         host_boot_id(boot_id);
@@ -178,21 +170,6 @@ static void vmm_verdict(const struct collect *c, struct verdict *v)
     }
 }
 
-/*
- * Too little memory for the image shows in many ways: a machine that resets before its console is there, a panic, an
- * agent without its configuration. The image is there as it was loaded and unpacked, which gets half of the memory at
- * most; as measured, it takes three times its size and 20 to 24 MB.
- */
-static void memory_hint(const struct vm *vm, const struct collect *c, struct verdict *v)
-{
-    int64_t need_mb = (c->image_bytes * 3 >> 20) + 24;
-    size_t len = strlen(v->reason);
-
-    if (!c->image_bytes || vm->row.memory_mb >= need_mb || (v->has_code && v->code != AGENT_FAILED)) return;
-    (void)strf(v->reason + len, sizeof(v->reason) - len, "; its image needs about %lld MB of memory, it has %lld",
-               (long long)(need_mb + 15) / 16 * 16, (long long)vm->row.memory_mb);
-}
-
 static void decide(const struct vm *vm, const struct collect *c, struct verdict *v)
 {
     if (vm->workload_ended)
@@ -204,7 +181,6 @@ static void decide(const struct vm *vm, const struct collect *c, struct verdict 
         (void)strf(v->reason, sizeof(v->reason), "guest kernel panic: %.200s", c->console.text);
     } else
         vmm_verdict(c, v);
-    if (vm->status == VM_STARTING && !c->rebooted) memory_hint(vm, c, v);
     if (vm->status == VM_STOPPING || vm->desire == DESIRE_DELETED) {
         v->status = VM_STOPPED; /* it was asked to */
         v->reason[0] = '\0';

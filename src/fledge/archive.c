@@ -83,14 +83,16 @@ static int copy_bytes(const struct writer *w, const struct node *n, int fd)
 static int copy_file(const struct writer *w, const struct node *n)
 {
     auto_close int fd = open(n->host, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
+    struct stat st, after;
     int r;
 
     if (fd < 0 || fstat(fd, &st) < 0) return vl_fail_errno(w->err, errno, "read '%s'", n->host);
     if (!S_ISREG(st.st_mode) || st.st_dev != n->dev || st.st_ino != n->ino || (uint64_t)st.st_size != n->size)
         return fail_changed(w, n);
     if ((r = copy_bytes(w, n, fd)) < 0) return r;
-    if (fstat(fd, &st) < 0 || (uint64_t)st.st_size != n->size) return fail_changed(w, n);
+    if (fstat(fd, &after) < 0 || after.st_size != st.st_size || after.st_mtim.tv_sec != st.st_mtim.tv_sec ||
+        after.st_mtim.tv_nsec != st.st_mtim.tv_nsec)
+        return fail_changed(w, n);
     return 0;
 }
 

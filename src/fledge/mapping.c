@@ -37,7 +37,7 @@ mode_t mapping_mode(const char *image_path, mode_t from)
                                             "/usr/local/lib", "/usr/local/lib64", NULL};
     const char *name = strrchr(image_path, '/') + 1;
 
-    if (from & 0111) return (from & 07666) | ((from & 0444) >> 2);
+    if (from & 0111) return from | ((from & 0444) >> 2);
     if (below(image_path, programs)) return 0755;
     if (below(image_path, libraries) && (str_ends(name, ".so") || strstr(name, ".so."))) return 0755;
     return 0644;

@@ -42,6 +42,8 @@ static void test_modes_by_destination(void **state)
                  {"/etc/x", 0755, 0755},
                  {"/etc/x", 0700, 0700},
                  {"/etc/x", 0744, 0755},
+                 {"/etc/x", 0711, 0711},
+                 {"/etc/x", 04111, 04111},
                  {"/etc/x", 0654, 0755},
                  {"/etc/x", 04755, 04755},
                  {"/bin/x", 0644, 0755},

@@ -225,6 +225,9 @@ static void drain_console(struct agent *a)
 
     while (console_busy(&a->console) && mono_ms() < deadline)
         (void)loop_step(a->loop, deadline_left(deadline));
+    /* The queue may end within a line, which the machine's last one must not become a part of. */
+    if (console_busy(&a->console))
+        console_say(a->console.fd, CONSOLE_DRAIN_MS, "\nvolant: the console is slow: what waited for it is left out");
 }
 
 static void agent_free(struct agent *a)

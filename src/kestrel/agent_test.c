@@ -2,7 +2,9 @@
 /* The whole agent as an ordinary process: a workload, a console (a pipe), and an exit code. */
 #include "kestrel/agent.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -86,6 +88,55 @@ static void test_a_stuck_console_holds_nothing_up(void **state)
     assert_true(str_starts(console, "line number 0\nline number 1\n"));
 }
 
+struct slow_reader {
+    int fd;
+    struct strbuf text;
+};
+
+static void *read_slowly(void *arg)
+{
+    const struct timespec pause = {0, 20000000};
+    struct slow_reader *r = arg;
+    char buf[4096];
+    ssize_t n;
+
+    while ((n = read(r->fd, buf, sizeof(buf))) > 0) {
+        strbuf_add(&r->text, buf, (size_t)n);
+        (void)nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+/* What is queued for the console is cut off somewhere: not so that the last line ends another one. */
+static void test_the_last_line_is_a_line_on_a_slow_console(void **state)
+{
+    static const char last[] = "\nvolant: workload exited code=6\n";
+    struct guest_config config = {0};
+    struct agent_opts opts = {.ctl_fd = -1, .sync_fd = -1};
+    struct slow_reader reader = {0};
+    struct vl_error err = {0};
+    int console[2], code = -1;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(strv_add(&config.workload.entrypoint, "/bin/sh"), 0);
+    assert_int_equal(strv_add(&config.workload.entrypoint, "-c"), 0);
+    assert_int_equal(strv_add(&config.workload.entrypoint, "yes 'a line of some length' | head -n 8000; exit 6"), 0);
+    assert_int_equal(pipe2(console, O_CLOEXEC), 0);
+    opts.console_fd = console[1];
+    reader.fd = console[0];
+    assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
+    assert_int_equal(agent_run(&config, &opts, &code, &err), 0);
+    power_last_line(console[1], code);
+    (void)close(console[1]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    (void)close(console[0]);
+    assert_false(reader.text.failed);
+    assert_true(str_ends(reader.text.data, last));
+    strbuf_done(&reader.text);
+    guest_config_done(&config);
+}
+
 static void test_what_cannot_start_says_so(void **state)
 {
     struct guest_config config = {0};
@@ -107,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_output_and_code_reach_the_console),
         cmocka_unit_test(test_a_grandchild_holds_nothing_up),
         cmocka_unit_test(test_a_stuck_console_holds_nothing_up),
+        cmocka_unit_test(test_the_last_line_is_a_line_on_a_slow_console),
         cmocka_unit_test(test_what_cannot_start_says_so),
     };
 

@@ -67,7 +67,7 @@ void console_line(struct console *c, const char *line, size_t n)
     ssize_t written = 0;
 
     if (c->fd < 0) return;
-    if (c->queue.len + n >= CONSOLE_QUEUE_MAX || c->left_out > 0) {
+    if (c->queue.len + n >= CONSOLE_QUEUE_MAX || (c->left_out > 0 && c->queue.len > 0)) {
         c->left_out++;
         return;
     }

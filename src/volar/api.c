@@ -28,6 +28,7 @@ struct exchange {
     int (*take)(void *arg, const char *data, size_t n); /* NULL: into the answer */
     void *arg;
     int taken; /* what take said, or -ENOMEM, -EFBIG */
+    int given; /* -errno of reading what is sent; -ESTALE: it became shorter meanwhile */
     struct progress progress;
     uint64_t sent;
     int fd;
@@ -90,11 +91,15 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
     (void)size;
     (void)arg;
     if (n > sizeof(warning) && strncasecmp(data, warning, sizeof(warning) - 1) == 0) {
-        (void)fputs("volar: warning: ", stderr);
-        for (size_t i = sizeof(warning) - 1; i < n; i++)
-            if ((unsigned char)data[i] >= ' ' && (i > sizeof(warning) - 1 || data[i] != ' '))
-                (void)fputc(data[i], stderr);
-        (void)fputc('\n', stderr);
+        auto_strbuf shown = {0};
+        size_t at = sizeof(warning) - 1, end = n;
+
+        while (at < end && data[at] == ' ')
+            at++;
+        while (end > at && (data[end - 1] == '\r' || data[end - 1] == '\n'))
+            end--;
+        strbuf_add_printable(&shown, data + at, end - at);
+        (void)fprintf(stderr, "volar: warning: %s\n", shown.data ? shown.data : "");
     }
     return n;
 }
@@ -102,9 +107,13 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 static size_t on_read(char *buf, size_t size, size_t n, void *arg)
 {
     struct exchange *x = arg;
-    ssize_t got = read(x->fd, buf, size * n);
+    uint64_t left = x->progress.total - x->sent;
+    ssize_t got = read(x->fd, buf, size * n < left ? size * n : left);
 
-    if (got < 0) return CURL_READFUNC_ABORT;
+    if (got < 0 || (got == 0 && left > 0)) { /* shorter than promised: volantd would wait for the rest */
+        x->given = got < 0 ? -errno : -ESTALE;
+        return CURL_READFUNC_ABORT;
+    }
     x->sent += (uint64_t)got;
     return (size_t)got;
 }
@@ -134,6 +143,10 @@ static int curl_failed(const struct api *a, const struct exchange *x, CURLcode c
         return no_volantd(a, err);
     case CURLE_OPERATION_TIMEDOUT:
         return vl_fail(err, VL_UNAVAILABLE, "volantd did not answer in time");
+    case CURLE_ABORTED_BY_CALLBACK:
+        if (x->given == -ESTALE)
+            return vl_fail(err, VL_INVALID, "the file became shorter while it was sent: try again when it is complete");
+        return vl_fail_errno(err, x->given, "read what is to be sent");
     case CURLE_WRITE_ERROR:
         if (x->taken < 0) return vl_fail_errno(err, x->taken, "take the answer");
         break;

@@ -46,10 +46,10 @@ static void terminal_raw(struct terminal *t)
     t->raw = tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw) == 0;
 }
 
-/* Signals that would leave the terminal raw arrive as a descriptor instead. */
+/* Signals that would leave the terminal raw arrive as a descriptor instead; SIGPIPE: `volar vms console web | head`. */
 static int signals_open(void)
 {
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     sigset_t set;
     int r;
 

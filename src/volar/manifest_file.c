@@ -92,7 +92,7 @@ static int open_artifact(const char *path, struct manifest_file *m, struct vl_er
     struct stat st;
     int r;
 
-    m->fd = open(m->artifact, O_RDONLY | O_CLOEXEC);
+    m->fd = open(m->artifact, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (m->fd < 0 || fstat(m->fd, &st) < 0)
         return vl_fail(err, VL_INVALID, "%s: initramfs.url: %s: %s: build it again with `fledge build`", path,
                        m->artifact, vl_strerror(errno));

@@ -42,7 +42,7 @@ static int install(struct volar *v, const char *path, struct vl_error *err)
     if ((r = manifest_file_read(path, &m, err)) < 0 || (r = send_blob(v, &m, err)) < 0) return r;
     if (!(body = json_text(m.json))) return vl_fail_errno(err, ENOMEM, "manifest");
     if ((r = api_call(v, "POST", "/api/v1/plugins", body, INSTALL_S, NULL, err)) < 0) return r;
-    printf("Plugin %s %s installed\n", m.name, m.version);
+    if (!volar_json(v)) printf("Plugin %s %s installed\n", m.name, m.version);
     return 0;
 }
 
@@ -149,7 +149,7 @@ static int change(struct volar *v, int argc, char *const *argv, const char *meth
     if (r >= 0) return r;
     (void)strf(path, sizeof(path), "/api/v1/plugins/%s%s", name, suffix);
     if (api_call(v, method, path, body, CALL_S, NULL, &err) < 0) return volar_fail(&err);
-    printf("Plugin %s %s\n", name, said);
+    if (!volar_json(v)) printf("Plugin %s %s\n", name, said);
     return EXIT_DONE;
 }
 

@@ -220,6 +220,14 @@ int vms_each(struct volar *v, const char *const *names, size_t n,
     return code;
 }
 
+int vm_print_json(const struct vm_view *vm, struct vl_error *err)
+{
+    json_auto_t *j = vm_view_encode(vm);
+    int r = j ? print_json(j) : -ENOMEM;
+
+    return r < 0 ? vl_fail_errno(err, r, "print VM '%s'", vm->name) : 0;
+}
+
 static int boot_one(struct volar *v, const char *name, const char *verb, const char *said, struct vl_error *err)
 {
     auto_(vm_view_done) struct vm_view vm = {0};
@@ -228,6 +236,7 @@ static int boot_one(struct volar *v, const char *name, const char *verb, const c
 
     (void)strf(path, sizeof(path), "/api/v1/vms/%s/%s", name, verb);
     if ((r = vm_post_and_wait(v, path, NULL, &vm, err)) < 0) return r;
+    if (volar_json(v)) return vm_print_json(&vm, err);
     printf("VM %s %s (PID %lld)\n", name, said, (long long)vm.pid);
     return 0;
 }
@@ -253,6 +262,7 @@ static int stop_one(struct volar *v, const char *name, struct vl_error *err)
     if ((r = api_json(v, "POST", path, NULL, STOP_S, &j, err)) < 0 || (r = vm_view_decode(j, &vm, err)) < 0) return r;
     if (!ended(&vm))
         return vl_fail(err, VL_UNAVAILABLE, "VM '%s' is still %s: see `volar vms get %s`", name, vm.status, name);
+    if (volar_json(v)) return vm_print_json(&vm, err);
     printf("VM %s stopped\n", name);
     return 0;
 }
@@ -267,7 +277,7 @@ static int delete_one(struct volar *v, const char *name, struct vl_error *err)
     if ((r = api_call(v, "DELETE", path, NULL, STOP_S, &a, err)) < 0) return r;
     if (a.status != 204)
         return vl_fail(err, VL_UNAVAILABLE, "VM '%s' is still being deleted: see `volar vms list`", name);
-    printf("VM %s deleted\n", name);
+    if (!volar_json(v)) printf("VM %s deleted\n", name); /* nothing is left to be described */
     return 0;
 }
 

@@ -22,6 +22,8 @@ int vms_check_wait(const struct volar *v);
 
 /* GET /api/v1/vms/NAME. *ret_json may be NULL. */
 int vm_fetch(struct volar *v, const char *name, struct vm_view *ret, json_t **ret_json, struct vl_error *err);
+/* As `vms get -o json` does. */
+int vm_print_json(const struct vm_view *vm, struct vl_error *err);
 /*
  * POSTs to path with the wait in its query, then asks again until the VM is there or the time is up. *ret is the VM as
  * it then is. VL_UNAVAILABLE when the time is up; VL_INTERNAL when it failed, crashed or ended, with its reason.

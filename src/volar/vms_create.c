@@ -4,7 +4,6 @@
 
 #include "volar/api.h"
 #include "volar/create.h"
-#include "volar/output.h"
 #include "volar/vms.h"
 
 static struct create_options create_options;
@@ -75,11 +74,7 @@ static int create(struct volar *v, const char *name)
 
     if (create_body(name, &create_options, &body, &err) < 0) return volar_misuse(v, &err);
     if (vm_post_and_wait(v, "/api/v1/vms", body, &vm, &err) < 0) return volar_fail(&err);
-    if (volar_json(v)) {
-        json_auto_t *j = vm_view_encode(&vm);
-
-        return j && print_json(j) == 0 ? EXIT_DONE : EXIT_FAILED;
-    }
+    if (volar_json(v)) return vm_print_json(&vm, &err) < 0 ? volar_fail(&err) : EXIT_DONE;
     print_created(&vm);
     return EXIT_DONE;
 }

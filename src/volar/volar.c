@@ -21,16 +21,26 @@ bool volar_json(const struct volar *v)
     return str_eq(v->output, "json");
 }
 
+/* Names, files and reasons that come from guests may hold anything: a terminal gets what is printable. */
+static void say_error(const struct vl_error *err)
+{
+    auto_strbuf shown = {0};
+
+    strbuf_add_printable(&shown, err->msg, strlen(err->msg));
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "volar: %s\n", shown.data ? shown.data : "out of memory");
+}
+
 int volar_fail(const struct vl_error *err)
 {
-    (void)fflush(stdout);
-    (void)fprintf(stderr, "volar: %s\n", err->msg);
+    say_error(err);
     return EXIT_FAILED;
 }
 
 int volar_misuse(const struct volar *v, const struct vl_error *err)
 {
-    (void)fprintf(stderr, "volar: %s\nSee `volar %s --help`.\n", err->msg, v->command->name);
+    say_error(err);
+    (void)fprintf(stderr, "See `volar %s --help`.\n", v->command->name);
     return EXIT_MISUSE;
 }
 

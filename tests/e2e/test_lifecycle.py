@@ -51,6 +51,13 @@ def test_request_beats_manifest_beats_defaults(busybox_host):
     assert (b["cpu_cores"], b["memory_mb"]) == (manifest["resources"]["cpu_cores"], manifest["resources"]["memory_mb"])
 
 
+def test_memory_too_small_for_the_image_is_refused(host, nginx):
+    host.install(nginx)
+    done = host.volar("vms", "create", "web", "--plugin", "nginx", "--memory", "48", check=False)
+    assert done.returncode == 1 and "memory_mb is 48" in done.stderr and "64 or more" in done.stderr
+    assert host.vms() == []
+
+
 def test_addresses_ascend_and_return(busybox_host):
     host = busybox_host
     for name in ("a", "b", "c"):
