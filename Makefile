@@ -45,7 +45,7 @@ install: $(BUILD)/build.ninja ## Install what is built, kernel included, below D
 	@test -e $(BUILD)/kernel/vmlinux-generic || { echo 'no kernel is built: run make kernel first' >&2; exit 1; }
 	@meson configure -Dprefix=$(PREFIX) $(BUILD)
 	@ninja -C $(BUILD) $(PROGRAMS)
-	@DESTDIR="$(if $(DESTDIR),$(abspath $(DESTDIR)))" meson install -C $(BUILD) --no-rebuild --strip
+	@D="$(DESTDIR)"; DESTDIR="$${D:+$$(realpath -m "$$D")}" meson install -C $(BUILD) --no-rebuild --strip
 	install -m 0644 $(BUILD)/kernel/vmlinux-generic* "$(DESTDIR)$(PREFIX)/share/volant/"
 
 .PHONY: clean
