@@ -3,8 +3,7 @@
  * One HTTP/2 session (RFC 9113, prior knowledge) over any byte stream, either end, without input or output of its own:
  * bytes are fed in and pulled out. nghttp2 does the protocol; what it leaves open is here: split credit (connection
  * credit returns on receipt, stream credit when the consumer took the bytes), a budget of frames and bytes against a
- * hostile peer, bounds on headers, streams and memory. One thread. Settings and figures: channel-lab (see
- * docs/architecture).
+ * hostile peer, bounds on headers, streams and memory. One thread.
  */
 #pragma once
 #include "base/error.h"

@@ -3,7 +3,7 @@
  * What nghttp2 reports, and the budget that nghttp2 does not keep. A stream is found by its user data alone, which is
  * taken away when the stream is cancelled: nothing here ever meets a stream that was freed.
  *
- * The budget (figures of channel-lab section 5): every frame but DATA with content costs 1, and 1 for each 64 bytes of
+ * The budget (figures by measurement): every frame but DATA with content costs 1, and 1 for each 64 bytes of
  * it, as 16 KiB of HEADERS may hold as many fields; DATA in and out earns length/512, our own HEADERS earn 8, time
  * earns 1 a millisecond, never above 4096. Honest loads of 200,000 messages a second stay above 3,700; a flood of
  * RST_STREAM, PRIORITY, WINDOW_UPDATE, 1xx or empty DATA ends after some thousand frames.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that sends what it likes to the host's session, for as long as it lives: each attack is ended after a bounded
- * number of bytes and of CPU time and leaves no memory behind (channel-lab section 5).
+ * number of bytes and of CPU time and leaves no memory behind.
  */
 #include <malloc.h>
 #include <string.h>
