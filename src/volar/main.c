@@ -34,7 +34,8 @@ static const struct command commands[] = {
     {"vms delete", "NAME...", "End VMs and forget them, with their addresses and ports",
      "Examples:\n  volar vms delete web\n  volar vms delete web db\n", no_opts, vms_delete},
     {"vms logs", "NAME", "Print what the workload wrote",
-     "Lines of stdout go to stdout, those of stderr to stderr.\n\nExamples:\n  volar vms logs web --tail 20\n"
+     "Lines of stdout go to stdout, those of stderr to stderr. A terminal is shown control bytes as "
+     "\\xNN.\n\nExamples:\n  volar vms logs web --tail 20\n"
      "  volar vms logs web --follow\n",
      vms_logs_opts, vms_logs},
     {"vms console", "NAME", "Attach to the serial console of a VM on this host",

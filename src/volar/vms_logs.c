@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* volar vms logs: the JSON lines of the API, printed as the workload wrote them. */
 #include <stdio.h>
+#include <string.h>
 
 #include "model/guest.h"
 #include "volar/api.h"
@@ -26,6 +27,7 @@ struct printer {
 static int print_line(const struct printer *p, const char *text, size_t n)
 {
     json_auto_t *j = NULL;
+    auto_strbuf safe = {0};
     FILE *out = stdout;
     const char *line;
 
@@ -33,6 +35,10 @@ static int print_line(const struct printer *p, const char *text, size_t n)
     if (json_parse(text, n, "log line", &j, NULL) < 0 || !(line = json_string_value(json_object_get(j, "line"))))
         return 0;
     if (str_eq(json_string_value(json_object_get(j, "stream")), "stderr")) out = stderr;
+    if (isatty(fileno(out))) { /* a guest may write what a terminal would obey */
+        strbuf_add_printable(&safe, line, strlen(line));
+        line = safe.data ? safe.data : "";
+    }
     return fprintf(out, "%s\n", line) < 0 ? -EPIPE : 0;
 }
 
