@@ -17,29 +17,12 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "engine/engine.h"
-#include "vmm/driver.h"
+#include "vmm/fake_monitor.h"
 
 #define WAIT_MS 20000
 #define BOOT_MS 400 /* the deadline of a boot here */
 
 /* --- the VMM ------------------------------------------------------------------------------------------------------ */
-
-static bool serve_monitor(void)
-{
-    static const char greeting[] = "{\"QMP\":{}}\n", ok[] = "{\"return\":{}}\n";
-    auto_close int fd = accept4(VMM_FD_QMP, NULL, NULL, SOCK_CLOEXEC);
-    char buf[256];
-    ssize_t n;
-
-    if (fd < 0) return false;
-    (void)send(fd, greeting, sizeof(greeting) - 1, MSG_NOSIGNAL);
-    while ((n = recv(fd, buf, sizeof(buf) - 1, 0)) > 0) {
-        buf[n] = '\0';
-        (void)send(fd, ok, sizeof(ok) - 1, MSG_NOSIGNAL);
-        if (strstr(buf, "quit")) return true;
-    }
-    return false;
-}
 
 static int be_vmm(const char *name)
 {

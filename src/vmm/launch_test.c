@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
-#include "vmm/driver.h"
+#include "vmm/fake_monitor.h"
 
 #define BOOT     "00112233445566778899aabbccddeeff"
 #define BOOT2    "ffeeddccbbaa99887766554433221100"
@@ -34,24 +34,6 @@ static void say_heritage(void)
         if (fd != kernel && fcntl(fd, F_GETFD) >= 0) strbuf_addf(&fds, " %d", fd);
     if (read_file_at(AT_FDCWD, "/proc/self/fd/15", 1 << 20, &initrd, &len) < 0) len = 0;
     (void)dprintf(VMM_FD_CONSOLE, "uid=%d kernel=%d initrd=%zu fds:%s.\n", (int)getuid(), kernel >= 0, len, fds.data);
-}
-
-/* One client of the monitor; true once it was told to quit. */
-static bool serve_monitor(void)
-{
-    static const char greeting[] = "{\"QMP\":{}}\n", ok[] = "{\"return\":{}}\n";
-    auto_close int fd = accept4(VMM_FD_QMP, NULL, NULL, SOCK_CLOEXEC);
-    char buf[256];
-    ssize_t n;
-
-    if (fd < 0) return false;
-    (void)send(fd, greeting, sizeof(greeting) - 1, MSG_NOSIGNAL);
-    while ((n = recv(fd, buf, sizeof(buf) - 1, 0)) > 0) {
-        buf[n] = '\0';
-        (void)send(fd, ok, sizeof(ok) - 1, MSG_NOSIGNAL);
-        if (strstr(buf, "quit")) return true;
-    }
-    return false;
 }
 
 static int be_vmm(const char *name)
