@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QEMU's microvm machine, by software emulation (TCG) or KVM. What stands here was measured: which devices, which clock,
- * which options a boot's reliability and speed hang on.
+ * QEMU's microvm machine, by software emulation (TCG) or KVM. What stands here was measured: which devices, which
+ * clock, which options a boot's reliability and speed hang on.
  *
  * QEMU opens no file and binds no control socket itself: all come as descriptors, so that it can run as a user who may
  * enter no folder of ours. Whatever is spliced into an option was checked to hold no comma or other character QEMU

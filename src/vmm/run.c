@@ -13,6 +13,7 @@
 
 #define RECORD_MAX   65536
 #define FIND_STEP_MS 10
+#define REAP_MS      100
 
 void vmm_exit_done(struct vmm_exit *e)
 {
@@ -126,6 +127,15 @@ int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err)
 }
 
 /* Reaps it where it is a child of ours: volantd has not been restarted since it was launched. */
+/* It has ended, but a process whose threads are still going is not to be had at once; one that never is, is another. */
+static void reap(pid_t pid)
+{
+    int64_t until = mono_ms() + REAP_MS;
+
+    while (waitpid(pid, NULL, WNOHANG) == 0 && mono_ms() < until) /* -1, ECHILD: its parent was another volantd */
+        (void)poll(NULL, 0, 1);
+}
+
 static int wait_for_shim(const struct proc_id *shim, int64_t deadline_ms)
 {
     auto_close int fd = -1;
@@ -140,7 +150,7 @@ static int wait_for_shim(const struct proc_id *shim, int64_t deadline_ms)
     } else if (r != -ESRCH) {
         return r;
     }
-    (void)waitpid(shim->pid, NULL, WNOHANG); /* ECHILD: its parent was another volantd */
+    reap(shim->pid);
     return 0;
 }
 
