@@ -8,10 +8,9 @@
 
 #include "base/str.h"
 #include "fledge/elf.h"
+#include "model/manifest.h"
 
-/* What kestrel searches where workload.env has no PATH (kestrel/workload.h, which fledge may not use). */
-#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define PATH_SIZE    4096
+#define PATH_SIZE 4096
 
 static bool is_program(const struct node *n)
 {
@@ -39,7 +38,7 @@ static int find_in_path(const struct config *c, const struct tree *t, char path[
     const struct workload *w = &c->manifest.workload;
     const char *list = strmap_get(&w->env, "PATH"), *where = list ? "workload.env.PATH" : "the usual PATH";
 
-    if (!list) list = PATH_DEFAULT;
+    if (!list) list = WORKLOAD_PATH;
     for (size_t len; *list; list += len + (list[len] == ':')) {
         const struct node *n;
 

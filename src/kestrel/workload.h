@@ -7,8 +7,6 @@
 #include "base/error.h"
 #include "model/guest.h"
 
-#define WORKLOAD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" /* PATH where env has none */
-
 struct child {
     pid_t pid;          /* leads its own session and process group */
     int out_fd, err_fd; /* reading ends of its output, the caller's */

@@ -36,6 +36,8 @@ struct manifest {
 extern const struct schema manifest_schema;
 extern const struct schema resources_schema;
 extern const struct schema workload_schema;
+/* Where a workload's program is looked for when its env has no PATH: fledge checks what kestrel will do. */
+#define WORKLOAD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 void manifest_done(struct manifest *m);
 #define auto_manifest auto_(manifest_done) struct manifest
 

@@ -39,20 +39,12 @@ static void report(struct report *rep, enum finding f, const char *what, const c
     if (!volar_json(rep->volar)) printf("%s  %-12s  %s\n", words[f], what, safe.data ? safe.data : "");
 }
 
-static const char *text(const json_t *j, const char *object, const char *key)
-{
-    const json_t *from = object ? json_object_get(j, object) : j;
-    const char *s = json_string_value(json_object_get(from, key));
-
-    return s ? s : "";
-}
-
 /* --- what volantd says
  * ------------------------------------------------------------------------------------------------- */
 
 static void check_acceleration(struct report *rep, const json_t *info)
 {
-    const char *accel = text(info, NULL, "accel"), *why = text(info, NULL, "accel_reason");
+    const char *accel = text_at(info, NULL, "accel"), *why = text_at(info, NULL, "accel_reason");
 
     if (str_eq(accel, "kvm"))
         report(rep, FINE, "acceleration", "%s: %s", accel, why);
@@ -67,11 +59,11 @@ static void check_kernel(struct report *rep, const json_t *info)
 {
     const json_t *kernel = json_object_get(info, "kernel");
 
-    if (json_array_size(json_object_get(kernel, "patches")) == 0 && str_eq(text(info, NULL, "accel"), "tcg"))
+    if (json_array_size(json_object_get(kernel, "patches")) == 0 && str_eq(text_at(info, NULL, "accel"), "tcg"))
         report(rep, WARN, "kernel", "%s has no boot patches: VMs boot more slowly; build ours with `make kernel`",
-               text(info, "kernel", "path"));
+               text_at(info, "kernel", "path"));
     else
-        report(rep, FINE, "kernel", "%s at %s", text(info, "kernel", "version"), text(info, "kernel", "path"));
+        report(rep, FINE, "kernel", "%s at %s", text_at(info, "kernel", "version"), text_at(info, "kernel", "path"));
 }
 
 static void check_disk(struct report *rep, const char *state_dir)
@@ -96,12 +88,12 @@ static void check_running(struct report *rep, const json_t *info)
     long long strangers = (long long)json_integer_value(json_object_get(info, "strangers"));
     long long failed = (long long)json_integer_value(json_object_get(json_object_get(info, "vms_by_status"), "failed"));
 
-    report(rep, FINE, "volantd", "%s answers at %s", text(info, NULL, "version"), text(info, NULL, "socket"));
+    report(rep, FINE, "volantd", "%s answers at %s", text_at(info, NULL, "version"), text_at(info, NULL, "socket"));
     check_acceleration(rep, info);
-    report(rep, FINE, "vmm", "%s %s at %s", text(info, "vmm", "name"), text(info, "vmm", "version"),
-           text(info, "vmm", "path"));
+    report(rep, FINE, "vmm", "%s %s at %s", text_at(info, "vmm", "name"), text_at(info, "vmm", "version"),
+           text_at(info, "vmm", "path"));
     check_kernel(rep, info);
-    check_disk(rep, text(info, NULL, "state_dir"));
+    check_disk(rep, text_at(info, NULL, "state_dir"));
     if (strangers)
         report(rep, WARN, "strangers",
                "%lld VMMs run in our folders that the registry does not know: see volantd's log", strangers);

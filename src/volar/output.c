@@ -108,3 +108,11 @@ void print_field(const char *label, const char *value)
     strbuf_add_printable(&b, value, strlen(value));
     printf("%s: %s\n", label, b.data ? b.data : "");
 }
+
+const char *text_at(const json_t *j, const char *object, const char *key)
+{
+    const json_t *from = object ? json_object_get(j, object) : j;
+    const char *s = json_string_value(json_object_get(from, key));
+
+    return s ? s : "";
+}

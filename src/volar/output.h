@@ -29,3 +29,5 @@ char *ports_text(const struct objects *ports);
 void size_text(uint64_t bytes, char buf[static 24]);
 /* A text of volantd's or a guest's on stdout, safe for a terminal. */
 void print_field(const char *label, const char *value);
+/* The string at `key` of j, or of its member `object` where that is not NULL; "" if there is none. Borrowed. */
+const char *text_at(const json_t *j, const char *object, const char *key);

@@ -8,14 +8,6 @@
 
 #define CALL_S 10
 
-static const char *text(const json_t *j, const char *object, const char *key)
-{
-    const json_t *from = object ? json_object_get(j, object) : j;
-    const char *s = json_string_value(json_object_get(from, key));
-
-    return s ? s : "";
-}
-
 static void print_size(const char *label, const json_t *bytes)
 {
     char size[24];
@@ -48,15 +40,15 @@ static void print_info(const json_t *j)
 {
     const json_t *memory = json_object_get(j, "memory");
 
-    print_field("volantd", text(j, NULL, "version"));
+    print_field("volantd", text_at(j, NULL, "version"));
     printf("PID: %lld, up %lld s\n", (long long)json_integer_value(json_object_get(j, "pid")),
            (long long)json_integer_value(json_object_get(j, "uptime_seconds")));
-    print_field("Socket", text(j, NULL, "socket"));
-    if (*text(j, NULL, "api_listen_addr")) print_field("TCP", text(j, NULL, "api_listen_addr"));
-    print_field("State", text(j, NULL, "state_dir"));
-    printf("Acceleration: %s (%s)\n", text(j, NULL, "accel"), text(j, NULL, "accel_reason"));
-    printf("VMM: %s %s at %s\n", text(j, "vmm", "name"), text(j, "vmm", "version"), text(j, "vmm", "path"));
-    printf("Kernel: %s at %s\n", text(j, "kernel", "version"), text(j, "kernel", "path"));
+    print_field("Socket", text_at(j, NULL, "socket"));
+    if (*text_at(j, NULL, "api_listen_addr")) print_field("TCP", text_at(j, NULL, "api_listen_addr"));
+    print_field("State", text_at(j, NULL, "state_dir"));
+    printf("Acceleration: %s (%s)\n", text_at(j, NULL, "accel"), text_at(j, NULL, "accel_reason"));
+    printf("VMM: %s %s at %s\n", text_at(j, "vmm", "name"), text_at(j, "vmm", "version"), text_at(j, "vmm", "path"));
+    printf("Kernel: %s at %s\n", text_at(j, "kernel", "version"), text_at(j, "kernel", "path"));
     print_patches(json_object_get(j, "kernel"));
     print_size("Host memory", json_object_get(memory, "host_total_bytes"));
     print_size("Host memory available", json_object_get(memory, "host_available_bytes"));

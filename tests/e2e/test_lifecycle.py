@@ -176,23 +176,32 @@ def test_console_reaches_its_readers(busybox_host):
     assert done.returncode == 0
 
 
-def test_short_lived_and_parallel(busybox_host):
-    host = busybox_host
+def at_once(count, one):
+    """Runs one(0), one(1), ... in threads; all must pass."""
     errors = []
 
-    def one(i):
+    def run(i):
         try:
-            port = host.create(f"p{i}", "busybox")
-            assert volant.fetch(port)[0] == 200
+            one(i)
         except Exception as e:  # noqa: BLE001 reported below
             errors.append(e)
 
-    threads = [threading.Thread(target=one, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
     assert not errors, errors
+
+
+def test_short_lived_and_parallel(busybox_host):
+    host = busybox_host
+
+    def one(i):
+        port = host.create(f"p{i}", "busybox")
+        assert volant.fetch(port)[0] == 200
+
+    at_once(4, one)
     assert sorted(v["name"] for v in host.vms()) == ["p0", "p1", "p2", "p3"]
     host.volar("vms", "delete", "p0", "p1", "p2", "p3")
     assert host.vms() == []
@@ -210,19 +219,11 @@ def test_fifty_boots_in_a_row(nginx_host):
 
 @pytest.mark.long
 def test_ten_at_once(nginx_host):
-    host, errors = nginx_host, []
+    host = nginx_host
 
     def one(i):
-        try:
-            port = host.create(f"web-{i}", "nginx", "--memory", "64")
-            assert volant.fetch(port, timeout=20)[0] == 200
-        except Exception as e:  # noqa: BLE001 reported below
-            errors.append(e)
+        port = host.create(f"web-{i}", "nginx", "--memory", "64")
+        assert volant.fetch(port, timeout=20)[0] == 200
 
-    threads = [threading.Thread(target=one, args=(i,)) for i in range(10)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not errors, errors
+    at_once(10, one)
     assert len(host.vms()) == 10 and all(v["ready"] for v in host.vms())
