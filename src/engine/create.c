@@ -281,8 +281,8 @@ static void create_done(struct store_op *op, int r, const struct vl_error *err)
     vm_step(vm);
 }
 
-int engine_vm_create(struct engine *e, const struct vm_request *req, enum vm_want want, int timeout_ms,
-                     engine_vm_done done, void *arg, struct vl_error *err)
+int engine_vm_create(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, enum vm_want want,
+                     int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err)
 {
     auto_(create_freep) struct create *c = NULL;
     struct plugin *p = NULL;
@@ -295,6 +295,9 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, enum vm_wan
     if (!(c = calloc(1, sizeof(*c))) || !(c->waiter = calloc(1, sizeof(*c->waiter))))
         return vl_fail_errno(err, ENOMEM, "create VM");
     c->engine = e;
+    if (owner && owner->deployment && !(c->row.deployment = strdup(owner->deployment)))
+        return vl_fail_errno(err, ENOMEM, "create VM");
+    if (owner) c->row.revision = owner->revision;
     if ((r = row_fill(c, req, p)) < 0) return vl_fail_errno(err, r, "create VM");
     if ((r = check_memory(c, plugin_manifest(p), err)) < 0 || (r = settle_ports(c, err)) < 0) return r;
     if ((r = config_text(c)) < 0) return vl_fail_errno(err, r, "create VM");

@@ -147,6 +147,10 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .has_exit_code = vm->row.has_exit_code,
         .created_ms = vm->row.created_ms,
         .updated_ms = vm->row.updated_ms,
+        .started_ms = vm->row.started_ms,
+        .deployment = vm->row.deployment,
+        .revision = vm->row.revision,
+        .restarts = vm->row.restarts,
         .ports = &vm->config.expose,
     };
 }

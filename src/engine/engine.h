@@ -20,6 +20,21 @@
 struct engine;
 struct vm;
 
+/* How a VM with a restart policy comes back: after first_ms, then twice that, and so on, at most max_ms. */
+struct restart_times {
+    int first_ms, max_ms;
+    int stable_ms; /* up for so long: what came before is forgotten */
+    int limit;     /* restarts in a row; the next end is `failed`, "crash_loop: ..." */
+};
+
+/* What the VMs that are to run may have of the host together. */
+struct admission {
+    int memory_percent;    /* of MemTotal */
+    int vcpus_per_core;    /* of the cores online */
+    uint64_t disk_floor;   /* bytes free in the state folder below which nothing new is made */
+    const char *state_dir; /* whose file system; borrowed */
+};
+
 struct engine_config {
     struct loop *loop;
     struct store *store;
@@ -29,6 +44,12 @@ struct engine_config {
     struct subnet subnet;
     int boot_deadline_ms; /* from launch to the agent's answer; one retry */
     int stop_grace_ms;    /* SIGTERM to SIGKILL of the workload, in the guest */
+    int quit_ms, term_ms; /* then: for the VMM to obey its own way of being ended, and SIGTERM; last comes SIGKILL */
+    int hang_ms;          /* a running VM whose agent is silent for so long hangs */
+    unsigned boot_width;  /* VMs that boot at the same time; the others are pending */
+    struct restart_times restart;
+    struct admission admission;
+    const struct strv *kernel_dirs; /* config.kernel_override is only looked for below these; borrowed */
     unsigned workers;
 };
 
@@ -40,6 +61,12 @@ void engine_free(struct engine *e);
 DEFINE_AUTO(struct engine *, engine_free)
 
 /* --- VMs --------------------------------------------------------------------------------------------------------- */
+/* Whose a VM is. The engine stores and shows it and makes nothing of it: deployments are none of its business. */
+struct vm_owner {
+    const char *deployment; /* NULL or "": nobody's */
+    int64_t revision;
+};
+
 /* NULL if there is none. A struct vm is valid until the loop's next round; keep the name or id, not the pointer. */
 struct vm *engine_vm_find(struct engine *e, const char *name);
 /* In order of creation; returns the number, stops early if fn returns false. */
@@ -66,19 +93,36 @@ enum vm_want { VM_WANT_PROCESS, VM_WANT_RUNNING, VM_WANT_READY };
  * A request that does not get its turn in that time (the VM is busy with an earlier one) is taken back:
  * VL_UNAVAILABLE. One whose client went away is dropped by engine_forget(arg), the operation goes on.
  */
-int engine_vm_create(struct engine *e, const struct vm_request *req, enum vm_want want, int timeout_ms,
-                     engine_vm_done done, void *arg, struct vl_error *err);
+int engine_vm_create(struct engine *e, const struct vm_request *req, const struct vm_owner *owner /* NULL: none */,
+                     enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);
 int engine_vm_start(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                     void *arg, struct vl_error *err);
 int engine_vm_stop(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
 int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                       void *arg, struct vl_error *err);
 int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
+/*
+ * Another configuration for a VM that exists, in one transaction: req as for create (name is looked at, not changed),
+ * validated the same way; its address stays, and so does the host port of a port that was picked before. With `restart`
+ * a VM that is up is stopped and started with it, and one that has ended is started; without, it counts from the next
+ * start on. The revision becomes owner->revision.
+ */
+int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
+                        enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);
+/* Stops and continues its vCPUs. VL_CONFLICT unless it is running (or paused). */
+int engine_vm_pause(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
+int engine_vm_resume(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
 /* Changes nothing: `done` comes when the agent answers, the VM ends, or after timeout_ms, with the VM as it is. */
 int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
                           struct vl_error *err);
 /* Nobody waits for `arg` any more: its `done` will not be called. The operation itself goes on. */
 void engine_forget(struct engine *e, void *arg);
+
+/*
+ * One observer: told of every VM that is made, changes in what engine_vm_view shows, or is gone (`gone`: the view is of
+ * what it was). Comes from the loop, after the commit; it may read, and begin operations, but not wait for any.
+ */
+void engine_observe(struct engine *e, void (*changed)(void *arg, const struct vm_view *view, bool gone), void *arg);
 
 /* --- Plugins ------------------------------------------------------------------------------------------------------ */
 struct plugin; /* as struct vm: valid until the loop's next round */

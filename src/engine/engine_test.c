@@ -216,7 +216,7 @@ static int create_begin(struct host *h, const char *name, int64_t host_port, enu
 
     assert_int_equal(vm_request_decode(j, &req, NULL, NULL), 0);
     *a = (struct answer){0};
-    return engine_vm_create(h->engine, &req, want, WAIT_MS, on_vm, a, err);
+    return engine_vm_create(h->engine, &req, NULL, want, WAIT_MS, on_vm, a, err);
 }
 
 static struct answer create(struct host *h, const char *name, enum vm_want want)

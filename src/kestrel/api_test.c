@@ -157,7 +157,7 @@ static void test_statuses(void **state)
     } table[] = {
         {"GET", "/v1/health", NULL, 200, "starting"},
         {"GET", "/v1/stats", NULL, 200, "memory_total"},
-        {"GET", "/", NULL, 404, "API 1"},
+        {"GET", "/", NULL, 404, "API 2"},
         {"GET", "/v1/healthy", NULL, 404, "/v1/healthy"},
         {"GET", "/v2/health", NULL, 404, "error"},
         {"GET", "/v1/health/", NULL, 404, "error"},

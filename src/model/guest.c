@@ -23,6 +23,7 @@ static const struct field config_fields[] = {
     {"shutdown", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_config, shutdown),
      .choices = shutdowns},
     {"network", FIELD_OBJECT, .offset = offsetof(struct guest_config, network), .sub = &network_schema},
+    {"health_check", FIELD_OBJECT, .offset = offsetof(struct guest_config, health_check), .sub = &health_check_schema},
     {"ready_port", FIELD_INT, .offset = offsetof(struct guest_config, ready_port), .min = 0, .max = 65535},
     {"workload", FIELD_OBJECT, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_config, workload),
      .sub = &workload_schema},
@@ -41,6 +42,8 @@ static const struct field health_fields[] = {
     {"version", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct guest_health, version), .max = 64},
     {"state", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_health, state), .max = 32},
     {"ready", FIELD_BOOL, .flags = FIELD_EMIT, .offset = offsetof(struct guest_health, ready)},
+    {"health", FIELD_STRING, .offset = offsetof(struct guest_health, health), .max = 16},
+    {"reason", FIELD_STRING, .offset = offsetof(struct guest_health, reason), .max = HEALTH_REASON_MAX},
     {"uptime_ms", FIELD_INT, .flags = FIELD_EMIT, .offset = offsetof(struct guest_health, uptime_ms), COUNT},
 };
 const struct schema guest_health_schema = {"health", sizeof(struct guest_health), health_fields,
@@ -50,6 +53,8 @@ static const struct field event_fields[] = {
     {"type", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_event, type), .min = 1, .max = 64},
     {"state", FIELD_STRING, .offset = offsetof(struct guest_event, state), .max = 32},
     {"ready", FIELD_BOOL, .flags = FIELD_EMIT, .offset = offsetof(struct guest_event, ready)},
+    {"health", FIELD_STRING, .offset = offsetof(struct guest_event, health), .max = 16},
+    {"reason", FIELD_STRING, .offset = offsetof(struct guest_event, reason), .max = HEALTH_REASON_MAX},
     {"code", FIELD_INT, .offset = offsetof(struct guest_event, code), .min = 0, .max = 255},
     {"signal", FIELD_INT, .offset = offsetof(struct guest_event, signal), .min = 0, .max = 127},
 };

@@ -6,10 +6,12 @@
 #pragma once
 #include "model/manifest.h"
 
-#define AGENT_API          1
+#define AGENT_API          2 /* 2: health checks; an agent of 1 knows `ready` alone */
+#define AGENT_API_HEALTH   2
 #define GUEST_CONFIG_PATH  "volant/config.json" /* in the appended cpio archive */
 #define GUEST_CTL_PORT     "volant.ctl"         /* virtio-serial port names */
 #define GUEST_SYNC_PORT    "volant.sync"
+#define HEALTH_REASON_MAX  256                             /* bytes of what a failed check says */
 #define WORKLOAD_EXIT_LINE "volant: workload exited code=" /* last on the console; decimal code follows */
 
 struct guest_network {
@@ -24,7 +26,8 @@ struct guest_config {
     char *hostname;
     char *shutdown; /* "reboot" or "poweroff": how this VMM's machine is ended */
     struct guest_network network;
-    int64_t ready_port; /* TCP port whose accepting means ready; 0: executed means ready */
+    struct health_check health_check; /* type NULL: none, ready_port decides */
+    int64_t ready_port;               /* TCP port whose accepting means ready; 0: executed means ready */
     struct workload workload;
 };
 extern const struct schema guest_config_schema;
@@ -37,18 +40,22 @@ struct guest_health {
     char *version; /* of kestrel */
     char *state;   /* "starting", "running", "exited" */
     bool ready;
+    char *health; /* api 2: "" no check, "starting", "healthy", "unhealthy" */
+    char *reason; /* api 2: what the last failed check found */
     int64_t uptime_ms;
 };
 extern const struct schema guest_health_schema;
 
 /*
  * A line of GET /v1/events. The first line is `state` with the present state; then `ready` when the workload becomes
- * it, and `workload_exited` with code (128 + signal when a signal ended it, as shells say) and signal (left out where
- * 0).
+ * it; `health` (api 2) with health, ready and reason whenever one of the two changes; and `workload_exited` with code
+ * (128 + signal when a signal ended it, as shells say) and signal (left out where 0).
  */
 struct guest_event {
-    char *type; /* "state", "ready", "workload_exited"; others are to be ignored */
+    char *type; /* "state", "ready", "health", "workload_exited"; others are to be ignored */
     char *state;
+    char *health; /* api 2, in `state` and `health`: as in guest_health */
+    char *reason;
     bool ready;
     int64_t code, signal;
 };

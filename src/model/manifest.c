@@ -21,6 +21,8 @@ static const struct field medium_fields[] = {
 static const struct schema medium_schema = {"initramfs", sizeof(struct medium), medium_fields,
                                             ARRAY_LEN(medium_fields)};
 
+static const char *const agents[] = {"kestrel", "none", NULL};
+
 #define AT(member) offsetof(struct manifest, member)
 static const struct field manifest_fields[] = {
     {"schema_version", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(schema_version), .max = 32},
@@ -36,7 +38,9 @@ static const struct field manifest_fields[] = {
     {"image_digest", FIELD_STRING, .flags = FIELD_IGNORED},
     {"openapi", FIELD_STRING, .flags = FIELD_IGNORED},
     {"disks", FIELD_OBJECTS, .flags = FIELD_IGNORED},
-    {"health_check", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"health_check", FIELD_OBJECT, .offset = AT(health_check), .sub = &health_check_schema},
+    {"restart", FIELD_STRING, .offset = AT(restart), .choices = restart_policies},
+    {"agent", FIELD_STRING, .offset = AT(agent), .choices = agents},
     {"actions", FIELD_OBJECT, .flags = FIELD_IGNORED},
     {"cloud_init", FIELD_OBJECT, .flags = FIELD_IGNORED},
     {"network", FIELD_OBJECT, .flags = FIELD_IGNORED},

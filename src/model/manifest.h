@@ -25,6 +25,29 @@ struct workload {
     char *user; /* "uid", "uid:gid", "name" or "name:group" of the image's own /etc/passwd and /etc/group; NULL: root */
 };
 
+/*
+ * How kestrel finds out whether the workload does its job (contract 3.3, and what is new here). The check runs in the
+ * guest, against 127.0.0.1 or the VM's own address. `type` is NULL where the manifest has none.
+ */
+struct health_check {
+    char *type;     /* "http": 2xx from `endpoint`; "tcp": `port` accepts; "exec": `command` ends with 0 */
+    char *endpoint; /* resolved against workload.base_url, or a path on `port` */
+    int64_t port;   /* of http and tcp; 0: that of base_url */
+    struct strv command;
+    int64_t timeout_ms;       /* the whole start budget: from the workload's start to the first success */
+    int64_t interval_ms;      /* from one check's end to the next one's start, once it has passed for the first time */
+    int64_t check_timeout_ms; /* of one check */
+    int64_t retries;          /* failures in a row that make an unhealthy workload */
+    int64_t start_period_ms;  /* failures within it, from the start, do not count */
+};
+#define HEALTH_TIMEOUT_MS_MIN 120000 /* contract 3.3: anything below is raised to it */
+
+enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
+const char *restart_policy_name(enum restart_policy p);
+/* NULL and "" are RESTART_NO; -EINVAL. */
+int restart_policy_parse(const char *s, enum restart_policy *ret);
+extern const char *const restart_policies[]; /* NULL-terminated, for tables */
+
 struct manifest {
     char *schema_version, *name, *version, *runtime;
     bool enabled;
@@ -32,7 +55,11 @@ struct manifest {
     struct resources resources;
     struct medium initramfs;
     struct workload workload;
+    struct health_check health_check;
+    char *restart; /* name of a restart_policy; NULL: not given */
+    char *agent;   /* "kestrel" (NULL too), or "none": nothing in the guest answers, `running` means the VMM runs */
 };
+extern const struct schema health_check_schema;
 extern const struct schema manifest_schema;
 extern const struct schema resources_schema;
 extern const struct schema workload_schema;

@@ -203,8 +203,8 @@ static void the_contracts_minimal_manifest(void **state)
     assert_string_equal(m.initramfs.checksum, "sha256:" HEX);
     assert_int_equal(m.workload.entrypoint.len, 4);
     assert_int_equal(workload_port(&m.workload), 80);
-    assert_int_equal(warnings.len, 1);
-    assert_string_equal(warnings.items[0], "manifest key 'health_check' has no effect in this version");
+    assert_string_equal(m.health_check.endpoint, "/");
+    assert_int_equal(warnings.len, 0);
     assert_string_equal(
         stored,
         "{\"initramfs\":{\"url\":\"/srv/caddy/plugin.cpio.gz\",\"checksum\":\"sha256:" HEX "\"},"

@@ -99,6 +99,7 @@ static bool kind_is(enum field_type type, const json_t *j)
         return json_is_array(j);
     case FIELD_MAP:
     case FIELD_OBJECT:
+    case FIELD_JSON:
         return json_is_object(j);
     }
     return false;
@@ -120,6 +121,7 @@ static const char *wanted_text(enum field_type type)
     case FIELD_MAP:
         return "an object of strings";
     case FIELD_OBJECT:
+    case FIELD_JSON:
         break;
     }
     return "an object";
@@ -249,6 +251,12 @@ static int decode_map(struct decode *d, const struct spot *at, const struct fiel
     return 0;
 }
 
+static int decode_json(struct decode *d, const struct spot *at, const struct field *f, const json_t *j, char **slot)
+{
+    if (!(*slot = json_text(j))) return out_of_memory(d, at);
+    return check_length(d, at, f, strlen(*slot));
+}
+
 static int decode_struct(struct decode *d, const struct spot *at, const struct schema *s, const json_t *j, void *ret);
 
 static int decode_objects(struct decode *d, const struct spot *at, const struct field *f, const json_t *j,
@@ -293,6 +301,8 @@ static int decode_field(struct decode *d, const struct spot *at, const struct fi
         return decode_struct(d, at, f->sub, j, slot);
     case FIELD_OBJECTS:
         return decode_objects(d, at, f, j, slot);
+    case FIELD_JSON:
+        return decode_json(d, at, f, j, slot);
     }
     return 0;
 }

@@ -19,6 +19,7 @@ enum field_type {
     FIELD_MAP,     /* struct strmap; counted as FIELD_STRINGS */
     FIELD_OBJECT,  /* the struct of `sub`, in place; a required one must be present */
     FIELD_OBJECTS, /* struct objects of `sub`; counted as FIELD_STRINGS */
+    FIELD_JSON, /* any JSON object, kept as compact text in a char *; NULL when absent. max bounds the text's bytes */
 };
 #define FIELD_ITEMS_MAX 1024
 

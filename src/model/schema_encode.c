@@ -18,6 +18,7 @@ static bool is_empty(const struct field *f, const void *slot)
 
     switch (f->type) {
     case FIELD_STRING:
+    case FIELD_JSON:
         text = *(char *const *)slot;
         return !text || !*text;
     case FIELD_BOOL:
@@ -98,6 +99,12 @@ static json_t *encode_objects(const struct schema *s, const struct objects *o)
     return take_ptr(list);
 }
 
+/* Text that a decoder made; NULL is the empty object. */
+static json_t *encode_json(const char *text)
+{
+    return text && *text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : json_object();
+}
+
 static json_t *encode_field(const struct field *f, const void *slot)
 {
     switch (f->type) {
@@ -115,6 +122,8 @@ static json_t *encode_field(const struct field *f, const void *slot)
         return schema_encode(f->sub, slot);
     case FIELD_OBJECTS:
         return encode_objects(f->sub, slot);
+    case FIELD_JSON:
+        return encode_json(*(char *const *)slot);
     }
     return NULL;
 }
@@ -145,6 +154,7 @@ static void field_done(const struct field *f, void *slot)
 {
     switch (f->type) {
     case FIELD_STRING:
+    case FIELD_JSON:
         free(*(char **)slot);
         *(char **)slot = NULL;
         return;
@@ -212,6 +222,7 @@ static int copy_field(const struct field *f, const void *src, void *dst)
 {
     switch (f->type) {
     case FIELD_STRING:
+    case FIELD_JSON:
         return string_set(dst, *(char *const *)src);
     case FIELD_BOOL:
         *(bool *)dst = *(const bool *)src;

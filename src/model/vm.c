@@ -6,19 +6,21 @@
 #include <string.h>
 #include <strings.h>
 
-#define PORTS_MAX 64
+#define PORTS_MAX    64
+#define METADATA_MAX 65536
 
 static const struct field config_fields[] = {
     {"plugin", FIELD_STRING, .offset = offsetof(struct vm_config, plugin)},
     {"runtime", FIELD_STRING, .offset = offsetof(struct vm_config, runtime), .max = 128},
     {"resources", FIELD_OBJECT, .offset = offsetof(struct vm_config, resources), .sub = &resources_schema},
     {"expose", FIELD_OBJECTS, .offset = offsetof(struct vm_config, expose), .max = PORTS_MAX, .sub = &port_map_schema},
+    {"restart", FIELD_STRING, .offset = offsetof(struct vm_config, restart), .choices = restart_policies},
+    {"kernel_override", FIELD_STRING, .offset = offsetof(struct vm_config, kernel_override), .max = 4095},
+    {"manifest", FIELD_JSON, .offset = offsetof(struct vm_config, manifest), .max = MANIFEST_MAX},
+    {"metadata", FIELD_JSON, .offset = offsetof(struct vm_config, metadata), .max = METADATA_MAX},
     {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
-    {"kernel_override", FIELD_STRING, .flags = FIELD_IGNORED},
     {"api", FIELD_OBJECT, .flags = FIELD_IGNORED},
-    {"manifest", FIELD_OBJECT, .flags = FIELD_IGNORED},
     {"devices", FIELD_OBJECT, .flags = FIELD_IGNORED},
-    {"metadata", FIELD_OBJECT, .flags = FIELD_IGNORED},
     {"cloud_init", FIELD_OBJECT, .flags = FIELD_IGNORED},
     {"network", FIELD_OBJECT, .flags = FIELD_IGNORED},
     {"initramfs", FIELD_OBJECT, .flags = FIELD_IGNORED},
@@ -126,8 +128,8 @@ int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unk
 }
 
 static const char *const status_names[] = {
-    [VM_PENDING] = "pending", [VM_STARTING] = "starting", [VM_RUNNING] = "running", [VM_STOPPING] = "stopping",
-    [VM_STOPPED] = "stopped", [VM_CRASHED] = "crashed",   [VM_FAILED] = "failed",
+    [VM_PENDING] = "pending",   [VM_STARTING] = "starting", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
+    [VM_STOPPING] = "stopping", [VM_STOPPED] = "stopped",   [VM_CRASHED] = "crashed", [VM_FAILED] = "failed",
 };
 
 const char *vm_status_name(enum vm_status s)

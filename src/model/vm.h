@@ -17,6 +17,10 @@ struct vm_config {
     char *plugin, *runtime;
     struct resources resources; /* win over the request's top-level numbers */
     struct objects expose;      /* struct port_map */
+    char *restart;              /* name of a restart_policy; NULL: the manifest's */
+    char *kernel_override;      /* a kernel image of the host, below a configured folder; NULL: volantd's own */
+    char *manifest;             /* JSON text; wins over the registry's manifest. NULL: that */
+    char *metadata;             /* JSON text, the client's own; NULL: none */
 };
 extern const struct schema vm_config_schema;
 
@@ -42,6 +46,7 @@ enum vm_status {
     VM_PENDING,  /* recorded, nothing begun */
     VM_STARTING, /* from the first side effect until the agent answers */
     VM_RUNNING,
+    VM_PAUSED, /* its vCPUs stand still, on request */
     VM_STOPPING,
     VM_STOPPED, /* ended with 0, or on request */
     VM_CRASHED, /* ended otherwise */
@@ -56,10 +61,15 @@ bool vm_status_ended(enum vm_status s);
 struct vm_view {
     int64_t id;
     char *name, *status, *runtime, *plugin, *reason, *ip_address, *mac_address, *kernel_cmdline, *serial_socket;
+    char *health;     /* "starting", "healthy", "unhealthy"; NULL or "": there is no check */
+    char *deployment; /* it is a replica of; "" none */
+    int64_t revision; /* of the deployment's configuration */
+    int64_t restarts; /* by the restart policy, since it last stayed up */
     bool ready;
     int64_t pid, cpu_cores, memory_mb, exit_code;
     bool has_exit_code; /* exit_code is omitted otherwise, and 0 is not empty */
     int64_t created_ms, updated_ms;
+    int64_t started_ms;          /* when this boot became running, 0: it is not */
     const struct objects *ports; /* struct port_map; NULL: none */
 };
 json_t *vm_view_encode(const struct vm_view *v); /* NULL when out of memory */

@@ -14,7 +14,7 @@
 
 struct wire {
     struct vm_view v;
-    char *created_at, *updated_at;
+    char *created_at, *updated_at, *started_at;
     int64_t exit_code; /* NO_EXIT_CODE: absent */
     struct objects ports;
 };
@@ -26,6 +26,10 @@ static const struct field wire_fields[] = {
     {"status", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(v.status)},
     {"ready", FIELD_BOOL, .flags = FIELD_EMIT, .offset = AT(v.ready)},
     {"reason", FIELD_STRING, .offset = AT(v.reason)},
+    {"health", FIELD_STRING, .offset = AT(v.health)},
+    {"restarts", FIELD_INT, .offset = AT(v.restarts)},
+    {"deployment", FIELD_STRING, .offset = AT(v.deployment)},
+    {"revision", FIELD_INT, .offset = AT(v.revision)},
     {"exit_code", FIELD_INT, .offset = AT(exit_code), .def = NO_EXIT_CODE},
     {"plugin", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.plugin)},
     {"runtime", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.runtime)},
@@ -37,6 +41,7 @@ static const struct field wire_fields[] = {
     {"kernel_cmdline", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.kernel_cmdline)},
     {"serial_socket", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.serial_socket)},
     {"ports", FIELD_OBJECTS, .flags = FIELD_EMIT, .offset = AT(ports), .sub = &port_map_schema},
+    {"started_at", FIELD_STRING, .offset = AT(started_at), .max = 40},
     {"created_at", FIELD_STRING, .offset = AT(created_at), .max = 40},
     {"updated_at", FIELD_STRING, .offset = AT(updated_at), .max = 40},
 };
@@ -49,7 +54,7 @@ static void wire_done(struct wire *w)
 
 json_t *vm_view_encode(const struct vm_view *v)
 {
-    char created[32], updated[32];
+    char created[32], updated[32], started[32];
     struct wire w = {.v = *v, .exit_code = v->has_exit_code ? v->exit_code : NO_EXIT_CODE}; /* owns nothing */
 
     if (v->ports) w.ports = *v->ports;
@@ -60,6 +65,10 @@ json_t *vm_view_encode(const struct vm_view *v)
     if (v->updated_ms > 0) {
         format_time(v->updated_ms, updated);
         w.updated_at = updated;
+    }
+    if (v->started_ms > 0) {
+        format_time(v->started_ms, started);
+        w.started_at = started;
     }
     return schema_encode(&wire_schema, &w);
 }
@@ -131,6 +140,7 @@ int vm_view_decode(const json_t *in, struct vm_view *ret, struct vl_error *err)
     if ((r = schema_decode(&wire_schema, in, NULL, &w, NULL, err)) < 0) return r;
     if ((r = take_time(w.created_at, "created_at", &w.v.created_ms, err)) < 0) return r;
     if ((r = take_time(w.updated_at, "updated_at", &w.v.updated_ms, err)) < 0) return r;
+    if ((r = take_time(w.started_at, "started_at", &w.v.started_ms, err)) < 0) return r;
     if (!(ports = malloc(sizeof(*ports)))) return vl_fail_errno(err, ENOMEM, "decode VM");
     *ports = w.ports;
     w.ports = (struct objects){0};

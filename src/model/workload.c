@@ -21,5 +21,43 @@ static const struct field workload_fields[] = {
     {"workdir", FIELD_STRING, .offset = offsetof(struct workload, workdir), .max = 4095},
     {"user", FIELD_STRING, .offset = offsetof(struct workload, user), .max = 128},
 };
+static const char *const health_types[] = {"http", "tcp", "exec", NULL};
+
+#define AT(member) offsetof(struct health_check, member)
+#define HOUR_MS    3600000
+static const struct field health_check_fields[] = {
+    {"type", FIELD_STRING, .offset = AT(type), .choices = health_types},
+    {"endpoint", FIELD_STRING, .offset = AT(endpoint), .max = 2048},
+    {"port", FIELD_INT, .offset = AT(port), .min = 1, .max = 65535},
+    {"command", FIELD_STRINGS, .offset = AT(command), .max = 64},
+    {"timeout_ms", FIELD_INT, .offset = AT(timeout_ms), .min = 0, .max = 24 * HOUR_MS},
+    {"interval_ms", FIELD_INT, .offset = AT(interval_ms), .min = 100, .max = HOUR_MS, .def = 10000},
+    {"check_timeout_ms", FIELD_INT, .offset = AT(check_timeout_ms), .min = 10, .max = 600000, .def = 2000},
+    {"retries", FIELD_INT, .offset = AT(retries), .min = 1, .max = 100, .def = 3},
+    {"start_period_ms", FIELD_INT, .offset = AT(start_period_ms), .min = 0, .max = HOUR_MS},
+};
+const struct schema health_check_schema = {"health_check", sizeof(struct health_check), health_check_fields,
+                                           ARRAY_LEN(health_check_fields)};
+
+const char *const restart_policies[] = {
+    [RESTART_NO] = "no", [RESTART_ON_FAILURE] = "on-failure", [RESTART_ALWAYS] = "always", NULL};
+
+const char *restart_policy_name(enum restart_policy p)
+{
+    return restart_policies[p];
+}
+
+int restart_policy_parse(const char *s, enum restart_policy *ret)
+{
+    for (int i = 0; restart_policies[i]; i++)
+        if (s && str_eq(s, restart_policies[i])) {
+            *ret = (enum restart_policy)i;
+            return 0;
+        }
+    if (s && *s) return -EINVAL;
+    *ret = RESTART_NO;
+    return 0;
+}
+
 const struct schema workload_schema = {"workload", sizeof(struct workload), workload_fields,
                                        ARRAY_LEN(workload_fields)};

@@ -76,6 +76,37 @@ const char *const schema_steps[] = {
     "  message TEXT NOT NULL,"
     "  at_ms INTEGER NOT NULL"
     ") STRICT;",
+
+    /*
+     * 2. Restarts and replicas. not_before_ms: a VM that waits for its next boot, wall clock. started_ms: when the
+     * present boot became running. A deployment's configuration has versions; revision says which one a VM was made or
+     * last changed from.
+     */
+    "ALTER TABLE vms ADD COLUMN deployment TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE vms ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE vms ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE vms ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE vms ADD COLUMN started_ms INTEGER NOT NULL DEFAULT 0;"
+
+    "CREATE TABLE deployments ("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 63),"
+    "  desired TEXT NOT NULL CHECK (desired IN ('present', 'deleted')),"
+    "  replicas INTEGER NOT NULL CHECK (replicas >= 0),"
+    "  version INTEGER NOT NULL CHECK (version >= 1)," /* that the replicas are to have */
+    "  rollout TEXT NOT NULL CHECK (rollout IN ('progressing', 'complete', 'failed')),"
+    "  reason TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  updated_ms INTEGER NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE deployment_versions ("
+    "  deployment_id INTEGER NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,"
+    "  version INTEGER NOT NULL CHECK (version >= 1),"
+    "  config TEXT NOT NULL," /* with the manifest in it */
+    "  created_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY (deployment_id, version)"
+    ") STRICT;",
 };
 const size_t n_schema_steps = ARRAY_LEN(schema_steps);
 

@@ -64,12 +64,20 @@ struct vm_row {
     bool has_exit_code;
     int64_t exit_code;
     int64_t created_ms, updated_ms;
+    char *deployment;      /* whose replica it is, "" none */
+    int64_t revision;      /* of the deployment's configuration */
+    int64_t restarts;      /* by the restart policy, since it last stayed up */
+    int64_t not_before_ms; /* wall clock: pending, and not to be booted before; 0: at once */
+    int64_t started_ms;    /* wall clock: when the present boot became running; 0: it has not */
 };
 void vm_row_done(struct vm_row *r);
 /* All but id; addresses may be NULL or "" (none yet). *ret_id is new and never used again. Name taken: VL_CONFLICT. */
 int store_vm_insert(struct store_tx *tx, const struct vm_row *row, int64_t *ret_id, struct vl_error *err);
-/* Writes desired, status, reason, boot, kernel_cmdline, pid, exit code and updated_ms of row->id; VL_NOT_FOUND. */
+/* Writes desired, status, reason, boot, kernel_cmdline, pid, exit code, restarts, not_before_ms, started_ms and
+ * updated_ms of row->id; VL_NOT_FOUND. */
 int store_vm_update(struct store_tx *tx, const struct vm_row *row, struct vl_error *err);
+/* Writes runtime, plugin, cpu_cores, memory_mb, config, manifest and revision of row->id; VL_NOT_FOUND. */
+int store_vm_configure(struct store_tx *tx, const struct vm_row *row, struct vl_error *err);
 /* With its lease and ports. Its events stay. VL_NOT_FOUND. */
 int store_vm_delete(struct store_tx *tx, int64_t id, struct vl_error *err);
 /* The address the lease gave; the row was inserted with an empty one in the same transaction. */
@@ -95,6 +103,41 @@ void port_row_done(struct port_row *r);
 /* Taken by another VM: VL_CONFLICT naming port and VM. */
 int store_port_insert(struct store_tx *tx, const struct port_row *row, struct vl_error *err);
 int store_port_each(struct store_tx *tx, int (*fn)(void *arg, struct port_row *row), void *arg, struct vl_error *err);
+
+/* --- deployments.c: groups of equal VMs, and the versions of their configuration ------------------------------- */
+struct deployment_row {
+    int64_t id;
+    char *name;
+    char *desired; /* "present", "deleted" */
+    int64_t replicas;
+    int64_t version; /* that the replicas are to have */
+    char *rollout;   /* "progressing", "complete", "failed" */
+    char *reason;    /* of "failed" */
+    int64_t created_ms, updated_ms;
+};
+void deployment_row_done(struct deployment_row *r);
+struct deployment_version_row {
+    int64_t version;
+    char *config; /* vm_config JSON, with the manifest in it */
+    int64_t created_ms;
+};
+void deployment_version_row_done(struct deployment_version_row *r);
+/* All but id. Name taken: VL_CONFLICT. */
+int store_deployment_insert(struct store_tx *tx, const struct deployment_row *row, int64_t *ret_id,
+                            struct vl_error *err);
+/* Writes desired, replicas, version, rollout, reason and updated_ms of row->id; VL_NOT_FOUND. */
+int store_deployment_update(struct store_tx *tx, const struct deployment_row *row, struct vl_error *err);
+/* With its versions; VL_NOT_FOUND. */
+int store_deployment_delete(struct store_tx *tx, int64_t id, struct vl_error *err);
+/* By name; as store_vm_each. */
+int store_deployment_each(struct store_tx *tx, int (*fn)(void *arg, struct deployment_row *row), void *arg,
+                          struct vl_error *err);
+int store_deployment_version_add(struct store_tx *tx, int64_t deployment_id, const struct deployment_version_row *row,
+                                 struct vl_error *err);
+/* Newest first. */
+int store_deployment_version_each(struct store_tx *tx, int64_t deployment_id,
+                                  int (*fn)(void *arg, struct deployment_version_row *row), void *arg,
+                                  struct vl_error *err);
 
 /* --- plugins.c -------------------------------------------------------------------------------------------------- */
 struct plugin_row {

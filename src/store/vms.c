@@ -8,8 +8,8 @@
 
 void vm_row_done(struct vm_row *r)
 {
-    char *texts[] = {r->name,       r->plugin,      r->runtime, r->desired,  r->status, r->reason,
-                     r->ip_address, r->mac_address, r->config,  r->manifest, r->boot,   r->kernel_cmdline};
+    char *texts[] = {r->name,        r->plugin, r->runtime,  r->desired, r->status,         r->reason,    r->ip_address,
+                     r->mac_address, r->config, r->manifest, r->boot,    r->kernel_cmdline, r->deployment};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
@@ -20,15 +20,17 @@ int store_vm_insert(struct store_tx *tx, const struct vm_row *row, int64_t *ret_
 {
     int r = sql_run(tx,
                     "INSERT INTO vms (name, plugin, runtime, desired, status, reason, cpu_cores, memory_mb, ip_address,"
-                    " mac_address, config, manifest, boot, kernel_cmdline, pid, exit_code, created_ms, updated_ms)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                    " mac_address, config, manifest, boot, kernel_cmdline, pid, exit_code, created_ms, updated_ms,"
+                    " deployment, revision)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
+                    " ?20)",
                     SQL_VALUES(sql_text(row->name), sql_text(row->plugin), sql_text(row->runtime),
                                sql_text(row->desired), sql_text(row->status), sql_text(row->reason),
                                sql_int(row->cpu_cores), sql_int(row->memory_mb), sql_text_if(row->ip_address),
                                sql_text_if(row->mac_address), sql_text(row->config), sql_text(row->manifest),
                                sql_text(row->boot), sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
                                sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->created_ms),
-                               sql_int(row->updated_ms)),
+                               sql_int(row->updated_ms), sql_text(row->deployment), sql_int(row->revision)),
                     err);
 
     if (r < 0 && sql_is_duplicate(tx, "vms.name"))
@@ -49,12 +51,27 @@ static int check_found(const struct store_tx *tx, int r, int64_t id, struct vl_e
 
 int store_vm_update(struct store_tx *tx, const struct vm_row *row, struct vl_error *err)
 {
+    int r =
+        sql_run(tx,
+                "UPDATE vms SET desired = ?2, status = ?3, reason = ?4, boot = ?5, kernel_cmdline = ?6, pid = ?7,"
+                " exit_code = ?8, updated_ms = ?9, restarts = ?10, not_before_ms = ?11, started_ms = ?12 WHERE id = ?1",
+                SQL_VALUES(sql_int(row->id), sql_text(row->desired), sql_text(row->status), sql_text(row->reason),
+                           sql_text(row->boot), sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
+                           sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->updated_ms),
+                           sql_int(row->restarts), sql_int(row->not_before_ms), sql_int(row->started_ms)),
+                err);
+
+    return check_found(tx, r, row->id, err);
+}
+
+int store_vm_configure(struct store_tx *tx, const struct vm_row *row, struct vl_error *err)
+{
     int r = sql_run(tx,
-                    "UPDATE vms SET desired = ?2, status = ?3, reason = ?4, boot = ?5, kernel_cmdline = ?6, pid = ?7,"
-                    " exit_code = ?8, updated_ms = ?9 WHERE id = ?1",
-                    SQL_VALUES(sql_int(row->id), sql_text(row->desired), sql_text(row->status), sql_text(row->reason),
-                               sql_text(row->boot), sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
-                               sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->updated_ms)),
+                    "UPDATE vms SET runtime = ?2, plugin = ?3, cpu_cores = ?4, memory_mb = ?5, config = ?6,"
+                    " manifest = ?7, revision = ?8 WHERE id = ?1",
+                    SQL_VALUES(sql_int(row->id), sql_text(row->runtime), sql_text(row->plugin), sql_int(row->cpu_cores),
+                               sql_int(row->memory_mb), sql_text(row->config), sql_text(row->manifest),
+                               sql_int(row->revision)),
                     err);
 
     return check_found(tx, r, row->id, err);
@@ -84,16 +101,18 @@ int store_vm_reserve(struct store_tx *tx, int64_t id, struct vl_error *err)
 
 #define VM_COLUMNS                                                                                                     \
     "name, plugin, runtime, desired, status, reason, ip_address, mac_address, config, manifest, boot, kernel_cmdline," \
-    " id, cpu_cores, memory_mb, pid, exit_code, created_ms, updated_ms"
+    " deployment, id, cpu_cores, memory_mb, pid, exit_code, created_ms, updated_ms, revision, restarts,"               \
+    " not_before_ms, started_ms"
 
 /* What was read before it failed is in *ret as well. */
 static int read_row(sqlite3_stmt *stmt, struct vm_row *ret)
 {
-    char **texts[] = {&ret->name,   &ret->plugin,   &ret->runtime,    &ret->desired,
-                      &ret->status, &ret->reason,   &ret->ip_address, &ret->mac_address,
-                      &ret->config, &ret->manifest, &ret->boot,       &ret->kernel_cmdline};
-    int64_t *numbers[] = {&ret->id,        &ret->cpu_cores,  &ret->memory_mb, &ret->pid,
-                          &ret->exit_code, &ret->created_ms, &ret->updated_ms};
+    char **texts[] = {&ret->name,   &ret->plugin,         &ret->runtime,     &ret->desired, &ret->status,
+                      &ret->reason, &ret->ip_address,     &ret->mac_address, &ret->config,  &ret->manifest,
+                      &ret->boot,   &ret->kernel_cmdline, &ret->deployment};
+    int64_t *numbers[] = {&ret->id,        &ret->cpu_cores,     &ret->memory_mb,  &ret->pid,
+                          &ret->exit_code, &ret->created_ms,    &ret->updated_ms, &ret->revision,
+                          &ret->restarts,  &ret->not_before_ms, &ret->started_ms};
     const int first_number = (int)ARRAY_LEN(texts), exit_code = first_number + 4;
     int r;
 

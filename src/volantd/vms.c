@@ -94,7 +94,7 @@ enum api_end vms_create(struct api *api, struct api_req *req, struct vl_error *e
         vm_request_decode(body, &vm, &unknown, err) < 0)
         return API_FAILED;
     api_warn(req, &unknown);
-    if (engine_vm_create(api->engine, &vm, want, ms, vm_done, req, err) < 0) return API_FAILED;
+    if (engine_vm_create(api->engine, &vm, NULL, want, ms, vm_done, req, err) < 0) return API_FAILED;
     return wait_for_engine(api, req, 201);
 }
 
