@@ -40,6 +40,8 @@ int open_dir(const char *path); /* O_DIRECTORY | O_CLOEXEC | O_RDONLY */
  * path begins at root_fd. `mode` counts with O_CREAT only.
  */
 int open_beneath(int root_fd, const char *path, int flags, mode_t mode);
+/* The same by RESOLVE_BENEATH, for what exists: a path or link that leads out, or begins with '/', is -EXDEV. */
+int open_within(int root_fd, const char *path, int flags);
 
 int set_nonblock(int fd, bool on);
 

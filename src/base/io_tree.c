@@ -105,12 +105,12 @@ int open_dir(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-int open_beneath(int root_fd, const char *path, int flags, mode_t mode)
+static int open_resolved(int root_fd, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
     struct open_how how = {
         .flags = (uint64_t)(flags | O_CLOEXEC),
         .mode = flags & (O_CREAT | O_TMPFILE) & ~O_DIRECTORY ? mode : 0, /* openat2 refuses a mode without use */
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+        .resolve = resolve | RESOLVE_NO_MAGICLINKS,
     };
     long fd = -1;
 
@@ -122,6 +122,16 @@ int open_beneath(int root_fd, const char *path, int flags, mode_t mode)
         if (fd >= 0 || errno != EAGAIN) break;
     }
     return fd < 0 ? -errno : (int)fd;
+}
+
+int open_beneath(int root_fd, const char *path, int flags, mode_t mode)
+{
+    return open_resolved(root_fd, path, flags, mode, RESOLVE_IN_ROOT);
+}
+
+int open_within(int root_fd, const char *path, int flags)
+{
+    return open_resolved(root_fd, path, flags, 0, RESOLVE_BENEATH);
 }
 
 int lock_file(const char *path, int *ret_fd)

@@ -82,13 +82,17 @@ static void launch_run(struct job *j)
         .mac_address = vm->row.mac_address,
         .ports = vm->config.expose.items,
         .n_ports = vm->config.expose.len,
-        .guest = &l->guest,
+        .kernel = vm->config.kernel_override,
+        .kernel_dirs = cfg->kernel_dirs,
+        .guest = manifest_has_agent(&vm->manifest) ? &l->guest : NULL,
     };
 
-    l->r = artifact_boot_form(cfg->artifacts, checksum_hex(vm->manifest.initramfs.checksum), BOOT_FORM_MAX, &archive,
-                              &l->err);
-    if (l->r < 0) return;
-    b.initrd_source = archive;
+    if (vm->manifest.initramfs.checksum) {
+        l->r = artifact_boot_form(cfg->artifacts, checksum_hex(vm->manifest.initramfs.checksum), BOOT_FORM_MAX,
+                                  &archive, &l->err);
+        if (l->r < 0) return;
+        b.initrd_source = archive;
+    }
     l->r = vmm_launch(&b, mono_ms() + LAUNCH_MS, &l->run, &l->cmdline, &l->err);
 }
 
@@ -273,6 +277,10 @@ void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_
         if (fd >= 0) (void)close(fd);
         vm->vmm_watch.fd = -1;
         attach_failed(vm, r);
+        return;
+    }
+    if (!manifest_has_agent(&vm->manifest)) { /* nobody to wait for: it runs */
+        vm->agent_up = vm->ready = true;
         return;
     }
     if ((r = guest_new(loop, vm->dir, &guest_ops, vm, &vm->guest)) < 0 || (r = guest_connect(vm->guest, until)) < 0)

@@ -151,13 +151,30 @@ static int plugin_for(struct engine *e, const struct vm_request *req, struct plu
  */
 static int check_memory(const struct create *c, const struct manifest *m, struct vl_error *err)
 {
-    uint64_t image = artifact_boot_size(c->engine->cfg.artifacts, checksum_hex(m->initramfs.checksum));
+    const char *checksum = m->initramfs.checksum;
+    uint64_t image = checksum ? artifact_boot_size(c->engine->cfg.artifacts, checksum_hex(checksum)) : 0;
     int64_t need_mb = (int64_t)(image * 3 >> 20) + 22;
 
     if (c->row.memory_mb >= need_mb) return 0;
     return vl_fail(err, VL_INVALID,
                    "memory_mb is %lld, too small to boot the image of plugin '%s': give it %lld or more",
                    (long long)c->row.memory_mb, m->name, (long long)(need_mb + 15) / 16 * 16);
+}
+
+/* Its launch looks again: what a path leads to may change. */
+static int check_kernel(const struct create *c, const struct manifest *m, struct vl_error *err)
+{
+    const struct engine_config *cfg = &c->engine->cfg;
+    const char *path = c->config.kernel_override;
+    auto_close int fd = -1;
+
+    if (!path && !m->initramfs.checksum)
+        return vl_fail(err, VL_INVALID,
+                       "config.kernel_override is missing: plugin '%s' has no initramfs, so its VMs need a kernel that "
+                       "does without",
+                       m->name);
+    if (!path || vmm_kernel_open(cfg->host, cfg->kernel_dirs, path, &fd, err) == 0) return 0;
+    return vl_wrap(err, "config.kernel_override");
 }
 
 static int config_fill(struct create *c, const struct vm_request *req, const struct manifest *m)
@@ -193,7 +210,8 @@ static int row_fill(struct create *c, const struct vm_request *req, const struct
     c->row.boot = strdup(token);
     c->row.kernel_cmdline = strdup("");
     c->row.manifest = strdup(plugin_manifest_text(p));
-    if ((r = strf(c->checksum, sizeof(c->checksum), "%s", m->initramfs.checksum)) < 0) return r;
+    if (m->initramfs.checksum && (r = strf(c->checksum, sizeof(c->checksum), "%s", m->initramfs.checksum)) < 0)
+        return r;
     c->row.created_ms = c->row.updated_ms = wall_ms();
     if (!c->row.name || !c->row.plugin || !c->row.runtime || !c->row.desired || !c->row.status || !c->row.reason ||
         !c->row.boot || !c->row.kernel_cmdline || !c->row.manifest)
@@ -299,7 +317,9 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, const struc
         return vl_fail_errno(err, ENOMEM, "create VM");
     if (owner) c->row.revision = owner->revision;
     if ((r = row_fill(c, req, p)) < 0) return vl_fail_errno(err, r, "create VM");
-    if ((r = check_memory(c, plugin_manifest(p), err)) < 0 || (r = settle_ports(c, err)) < 0) return r;
+    if ((r = check_memory(c, plugin_manifest(p), err)) < 0 || (r = check_kernel(c, plugin_manifest(p), err)) < 0 ||
+        (r = settle_ports(c, err)) < 0)
+        return r;
     if ((r = config_text(c)) < 0) return vl_fail_errno(err, r, "create VM");
     *c->waiter =
         (struct waiter){.what = (enum wait_for)want, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};

@@ -187,9 +187,13 @@ static void decide(const struct vm *vm, const struct collect *c, struct verdict 
     }
 }
 
-/* An early death that says nothing of the workload: one more try, then `failed`. A panic would only repeat itself. */
-static bool boot_died(const struct vm *vm, const struct collect *c)
+/*
+ * An early death that says nothing of the workload: one more try, then `failed`. A panic would only repeat itself; and
+ * without an agent, a machine that ends well may have done all it was for.
+ */
+static bool boot_died(const struct vm *vm, const struct collect *c, const struct verdict *v)
 {
+    if (!manifest_has_agent(&vm->manifest) && v->status == VM_STOPPED) return false;
     return vm->status == VM_STARTING && vm->desire == DESIRE_RUNNING && !vm->workload_ended &&
            c->console.verdict != CONSOLE_EXIT_CODE;
 }
@@ -241,7 +245,7 @@ static void collect_done(struct job *j, bool cancelled)
         decide(vm, c, &v);
         vm_detach(vm);
         vm->run = (struct vmm_run){0};
-        if (boot_died(vm, c)) {
+        if (boot_died(vm, c, &v)) {
             collect_boot_died(vm, c, &v);
         } else {
             *vm->reason_now = '\0';

@@ -188,7 +188,7 @@ void artifact_release(struct engine *e, const char *checksum)
 {
     struct release *r;
 
-    if (e->closing || e->unread || artifact_wanted(e, checksum) || !(r = calloc(1, sizeof(*r)))) return;
+    if (!checksum || e->closing || e->unread || artifact_wanted(e, checksum) || !(r = calloc(1, sizeof(*r)))) return;
     r->engine = e;
     (void)strf(r->hex, sizeof(r->hex), "%s", checksum_hex(checksum));
     r->job = (struct job){.run = release_run, .done = release_done};
@@ -267,9 +267,10 @@ void plugin_ops_forget(struct engine *e, const void *arg)
 static void install_run(struct job *j)
 {
     struct plugin_op *o = container_of(j, struct plugin_op, job);
-    const char *hex = checksum_hex(o->plugin->manifest.initramfs.checksum);
+    const char *checksum = o->plugin->manifest.initramfs.checksum, *hex = checksum ? checksum_hex(checksum) : NULL;
     auto_free char *path = NULL;
 
+    if (!hex) return; /* its VMs bring a kernel, and that is all */
     if (!artifact_present(o->engine->cfg.artifacts, hex, NULL)) {
         o->r = vl_fail(&o->err, VL_CONFLICT,
                        "the blob sha256:%s that initramfs.checksum names is not here: send it first with "

@@ -196,7 +196,7 @@ static void step_stopping(struct vm *vm)
 {
     if (!vm->live)
         vm_collect(vm);
-    else if (vm->late || !vm->agent_up)
+    else if (vm->late || !vm->agent_up || !manifest_has_agent(&vm->manifest))
         vm_end_vmm(vm);
     else if (vm->stop_asked)
         return;

@@ -136,7 +136,7 @@ static bool wait_over(const struct vm *vm, enum wait_for what)
     case WAIT_READY:
         return ended || (vm->status == VM_RUNNING && vm->ready);
     case WAIT_AGENT:
-        return ended || (vm->guest && guest_is_up(vm->guest));
+        return ended || !manifest_has_agent(&vm->manifest) || (vm->guest && guest_is_up(vm->guest));
     case WAIT_ENDED:
         return ended;
     case WAIT_GONE:

@@ -155,7 +155,7 @@ const char *plugin_manifest_text(const struct plugin *p);
 /* An install in flight wants this artifact. */
 bool plugin_ops_want(const struct engine *e, const char *checksum);
 void plugin_ops_forget(struct engine *e, const void *arg);
-/* Deletes the artifact of a manifest that no plugin and no VM refers to any more. */
+/* Deletes the artifact of a manifest that no plugin and no VM refers to any more; NULL is fine. */
 void artifact_release(struct engine *e, const char *checksum);
 /* Bare hex of "sha256:<hex>". */
 const char *checksum_hex(const char *checksum);

@@ -33,7 +33,7 @@ static const struct field manifest_fields[] = {
     {"labels", FIELD_MAP, .flags = FIELD_EMIT, .offset = AT(labels), .max = LABELS_MAX},
     {"resources", FIELD_OBJECT, .offset = AT(resources), .sub = &resources_schema},
     {"initramfs", FIELD_OBJECT, .flags = FIELD_EMIT, .offset = AT(initramfs), .sub = &medium_schema},
-    {"workload", FIELD_OBJECT, .flags = FIELD_REQUIRED, .offset = AT(workload), .sub = &workload_schema},
+    {"workload", FIELD_OBJECT, .offset = AT(workload), .sub = &workload_schema}, /* settling says where required */
     {"image", FIELD_STRING, .flags = FIELD_IGNORED},
     {"image_digest", FIELD_STRING, .flags = FIELD_IGNORED},
     {"openapi", FIELD_STRING, .flags = FIELD_IGNORED},
@@ -48,6 +48,11 @@ static const struct field manifest_fields[] = {
 };
 const struct schema manifest_schema = {"manifest", sizeof(struct manifest), manifest_fields,
                                        ARRAY_LEN(manifest_fields)};
+
+bool manifest_has_agent(const struct manifest *m)
+{
+    return !str_eq(m->agent, "none");
+}
 
 void manifest_done(struct manifest *m)
 {

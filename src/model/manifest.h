@@ -66,6 +66,8 @@ extern const struct schema workload_schema;
 /* Where a workload's program is looked for when its env has no PATH: fledge checks what kestrel will do. */
 #define WORKLOAD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 void manifest_done(struct manifest *m);
+/* Something in the guest answers. Without, the manifest may lack workload and initramfs. */
+bool manifest_has_agent(const struct manifest *m);
 #define auto_manifest auto_(manifest_done) struct manifest
 
 #define MANIFEST_MAX      (1024UL * 1024) /* bytes of JSON */

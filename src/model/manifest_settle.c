@@ -245,18 +245,38 @@ static int settle_user(char **slot, struct vl_error *err)
                    quoted(*slot, shown));
 }
 
-int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)
+static int settle_initramfs(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)
+{
+    int r;
+
+    trim_field(&m->initramfs.url);
+    trim_field(&m->initramfs.checksum);
+    /* Without an agent a kernel may be all there is: which, a VM's kernel_override says. */
+    if (!manifest_has_agent(m) && !m->initramfs.url && !m->initramfs.checksum) return 0;
+    if ((r = settle_url(&m->initramfs, rootfs, err)) < 0) return r;
+    return settle_checksum(&m->initramfs.checksum, err);
+}
+
+static int settle_workload(struct manifest *m, struct vl_error *err)
 {
     struct workload *w = &m->workload;
     int r;
 
-    if ((r = settle_identity(m, err)) < 0) return r;
-    if ((r = settle_labels(m, err)) < 0) return r;
-    if ((r = settle_url(&m->initramfs, rootfs, err)) < 0) return r;
-    if ((r = settle_checksum(&m->initramfs.checksum, err)) < 0) return r;
+    if (w->entrypoint.len == 0 && !manifest_has_agent(m)) return 0; /* nobody would run it */
+    if (w->entrypoint.len == 0) return vl_fail(err, VL_INVALID, "workload is missing");
     if ((r = settle_type(w, err)) < 0) return r;
     if ((r = settle_entrypoint(w, err)) < 0) return r;
     if ((r = check_env(&w->env, err)) < 0) return r;
     if ((r = settle_workdir(&w->workdir, err)) < 0) return r;
     return settle_user(&w->user, err);
+}
+
+int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)
+{
+    int r;
+
+    if ((r = settle_identity(m, err)) < 0) return r;
+    if ((r = settle_labels(m, err)) < 0) return r;
+    if ((r = settle_initramfs(m, rootfs, err)) < 0) return r;
+    return settle_workload(m, err);
 }

@@ -111,6 +111,12 @@ static const struct {
     {MEDIUM("\"url\":\"/a\",\"checksum\":\"" HEX "\",\"size\":-1"),
      "manifest: initramfs.size is -1, allowed 0 to 9223372036854775807"},
     {"{\"name\":\"a\",\"version\":\"1\"," BOOT "}", "manifest: workload is missing"},
+    {"{\"name\":\"a\",\"version\":\"1\"," BOOT ",\"agent\":\"kestrel\"}", "manifest: workload is missing"},
+    {"{\"name\":\"a\",\"version\":\"1\",\"agent\":\"some\"}", "manifest: agent is \"some\", allowed: kestrel, none"},
+    {"{\"name\":\"a\",\"version\":\"1\",\"agent\":\"none\",\"initramfs\":{\"url\":\"/a\"}}",
+     "manifest: initramfs.checksum is missing"},
+    {"{\"name\":\"a\",\"version\":\"1\",\"agent\":\"none\",\"initramfs\":{\"checksum\":\"" HEX "\"}}",
+     "manifest: initramfs.url is missing"},
     {"{\"name\":\"a\",\"version\":\"1\"," BOOT ",\"workload\":\"/a\"}",
      "manifest: workload must be an object, is a string"},
     {LOAD(""), "manifest: workload.entrypoint is missing"},
@@ -271,6 +277,24 @@ static void what_the_original_emits_brings_no_warning(void **state)
     assert_non_null(strstr(stored, "\"entrypoint\":[\"/a\",\" \"]"));
 }
 
+static void without_an_agent(void **state)
+{
+    auto_manifest m = {0}, full = {0};
+    auto_free char *stored = NULL, *stored_full = NULL;
+
+    (void)state;
+    stored = store("{\"name\":\"a\",\"version\":\"1\",\"agent\":\"none\",\"restart\":\"always\"}", &m, NULL);
+    assert_false(manifest_has_agent(&m));
+    assert_null(m.initramfs.url);
+    assert_null(m.initramfs.checksum);
+    assert_int_equal(m.workload.entrypoint.len, 0);
+    assert_string_equal(m.restart, "always");
+    assert_null(strstr(stored, "workload"));
+    stored_full = store("{\"name\":\"a\",\"version\":\"1\",\"agent\":\"none\"," BOOT "," WORK "}", &full, NULL);
+    assert_string_equal(full.workload.type, "exec");
+    assert_non_null(full.initramfs.checksum);
+}
+
 static void what_fledge_emitted(void **state)
 {
     auto_manifest m = {0};
@@ -393,6 +417,7 @@ int main(void)
         cmocka_unit_test(the_contracts_minimal_manifest),
         cmocka_unit_test(the_least_there_can_be),
         cmocka_unit_test(what_the_original_emits_brings_no_warning),
+        cmocka_unit_test(without_an_agent),
         cmocka_unit_test(what_fledge_emitted),
         cmocka_unit_test(forms_that_are_accepted),
         cmocka_unit_test(the_future_is_kept),

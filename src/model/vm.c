@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "model/manifest_rules.h"
+
 #define PORTS_MAX    64
 #define METADATA_MAX 65536
 
@@ -119,6 +121,7 @@ int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unk
     if ((r = schema_decode(&vm_request_schema, in, "", &req, &notes, err)) < 0) return r;
     if ((r = check_name("name", req.name, err)) < 0) return r;
     if ((r = resolve(&req, err)) < 0) return r;
+    trim_field(&req.config.kernel_override);
     if ((r = settle_ports(&req.config.expose, err)) < 0) return r;
     for (size_t i = 0; unknown && i < notes.len; i++)
         if (strv_add(unknown, notes.items[i]) < 0) return vl_fail_errno(err, ENOMEM, "decode request");

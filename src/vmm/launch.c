@@ -64,6 +64,7 @@ static int add_user(const struct vmm_boot *b, uid_t uid, struct strv *argv)
 static int shim_argv(const struct vmm_boot *b, uid_t uid, const struct vmm_command *c, struct strv *argv)
 {
     static const enum vmm_fd inherited[] = {VMM_FD_CTL, VMM_FD_SYNC, VMM_FD_QMP, VMM_FD_KERNEL, VMM_FD_INITRD};
+    size_t n_inherited = ARRAY_LEN(inherited) - (b->initrd_source ? 0 : 1);
     int r;
 
     if ((r = strv_add(argv, b->host->shim_path)) < 0 || (r = strv_addf(argv, "--boot=%s", b->boot)) < 0 ||
@@ -72,7 +73,7 @@ static int shim_argv(const struct vmm_boot *b, uid_t uid, const struct vmm_comma
         (r = strv_addf(argv, "--status-fd=%d", SHIM_FD_STATUS)) < 0 ||
         (r = strv_addf(argv, "--vmm-console-fd=%d", VMM_FD_CONSOLE)) < 0 || (r = add_user(b, uid, argv)) < 0)
         return r;
-    for (size_t i = 0; i < ARRAY_LEN(inherited); i++)
+    for (size_t i = 0; i < n_inherited; i++)
         if ((r = strv_addf(argv, "--inherit=%d", (int)inherited[i])) < 0) return r;
     if ((r = strv_add(argv, "--")) < 0) return r;
     for (size_t i = 0; i < c->argv.len; i++)
@@ -90,7 +91,7 @@ static int spawn_shim(const struct strv *argv, const struct prepared *p, int sta
 
     opts.argv = (const char *const *)argv->items;
     opts.fds = fds;
-    opts.n_fds = ARRAY_LEN(fds);
+    opts.n_fds = ARRAY_LEN(fds) - (p->initrd < 0 ? 1 : 0); /* the initrd is the last */
     opts.cwd = "/";
     opts.setsid = true;
     return proc_spawn(&opts, ret_pid, ret_pidfd);

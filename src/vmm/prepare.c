@@ -131,7 +131,7 @@ static int fill_initrd(int fd, int source, const struct guest_config *guest)
     off_t end;
     int r;
 
-    if ((r = copy_fd(fd, source)) < 0) return r;
+    if ((r = copy_fd(fd, source)) < 0 || !guest) return r;
     if ((end = lseek(fd, 0, SEEK_END)) < 0) return -errno;
     if ((r = write_all(fd, zeros, (size_t)(-end & 3), -1)) < 0) return r;
     if ((r = config_archive(guest, &archive)) < 0) return r;
@@ -140,11 +140,13 @@ static int fill_initrd(int fd, int source, const struct guest_config *guest)
 
 static int make_initrd(const struct vmm_boot *b, uid_t owner, struct prepared *p, struct vl_error *err)
 {
-    auto_close int source = open(b->initrd_source, O_RDONLY | O_CLOEXEC), fd = -1;
+    auto_close int source = -1, fd = -1;
     int r;
 
-    if (source < 0) return vl_fail_errno(err, errno, "open %s", b->initrd_source);
     (void)unlinkat(p->dir, "initrd", 0);
+    if (!b->initrd_source) return 0;
+    if ((source = open(b->initrd_source, O_RDONLY | O_CLOEXEC)) < 0)
+        return vl_fail_errno(err, errno, "open %s", b->initrd_source);
     fd = openat(p->dir, "initrd", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
     if (fd < 0) return vl_fail_errno(err, errno, "make %s/initrd", b->dir);
     r = fill_initrd(fd, source, b->guest);
@@ -185,6 +187,11 @@ static int open_kernel(const struct vmm_boot *b, uid_t owner, struct prepared *p
     const char *path = b->host->kernel_path;
     struct stat st;
 
+    if (b->kernel) {
+        int r = vmm_kernel_open(b->host, b->kernel_dirs, b->kernel, &p->kernel, err);
+
+        return r < 0 ? vl_wrap(err, "config.kernel_override") : 0;
+    }
     p->kernel = open(path, O_RDONLY | O_CLOEXEC);
     if (p->kernel < 0 || fstat(p->kernel, &st) < 0) return vl_fail_errno(err, errno, "open the guest kernel %s", path);
     if (owner != 0 && !(st.st_mode & S_IROTH))

@@ -124,10 +124,12 @@ static void add_words(struct strbuf *s, const char *const *words, size_t n)
         strbuf_addf(s, "%s%s", s->len ? " " : "", words[i]);
 }
 
-/* The machine needs neither PIT nor PIC if its kernel asks neither for a frequency. */
-static bool no_legacy_timers(const struct vmm_host *h)
+/* The machine needs neither PIT nor PIC if its kernel asks neither for a frequency: ours, with its patches. */
+static bool no_legacy_timers(const struct vmm_boot *b)
 {
-    return !h->kvm && h->tsc_khz > 0 && h->kernel_lapic_khz && h->kernel_tsc_early_khz;
+    const struct vmm_host *h = b->host;
+
+    return !b->kernel && !h->kvm && h->tsc_khz > 0 && h->kernel_lapic_khz && h->kernel_tsc_early_khz;
 }
 
 static void cmdline_base(const struct vmm_boot *b, struct strbuf *s)
@@ -138,7 +140,7 @@ static void cmdline_base(const struct vmm_boot *b, struct strbuf *s)
     if (h->kvm) return; /* kvm-clock and the TSC deadline timer need no help */
     add_words(s, cmdline_tcg, ARRAY_LEN(cmdline_tcg));
     if (h->tsc_khz) strbuf_addf(s, " tsc_early_khz=%" PRIu64, h->tsc_khz);
-    if (h->kernel_lapic_khz) strbuf_addf(s, " lapic_khz=%d", LAPIC_KHZ);
+    if (!b->kernel && h->kernel_lapic_khz) strbuf_addf(s, " lapic_khz=%d", LAPIC_KHZ);
     /* Rewriting the kernel's lock prefixes for one CPU costs the translator more than they do. */
     if (b->cpu_cores == 1) strbuf_adds(s, " noreplace-smp");
 }
@@ -200,7 +202,7 @@ static void add_machine(const struct vmm_boot *b, struct args *a)
     add2(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     /* rtc=on: without it the kernel waits a second for a clock; acpi=off: 25 ms less, and `reboot=t` ends the machine.
      */
-    add2f(a, "-M", "microvm,rtc=on,acpi=off%s", no_legacy_timers(h) ? ",pit=off,pic=off" : "");
+    add2f(a, "-M", "microvm,rtc=on,acpi=off%s", no_legacy_timers(b) ? ",pit=off,pic=off" : "");
     if (h->kvm) {
         add2(a, "-accel", "kvm");
         add2(a, "-cpu", "host");
@@ -273,7 +275,7 @@ static int qemu_command(const struct vmm_boot *b, struct vmm_command *ret, struc
                        CMDLINE_MAX - CMDLINE_DEVICES);
     add_machine(b, &a);
     add2f(&a, "-kernel", "/proc/self/fd/%d", VMM_FD_KERNEL);
-    add2f(&a, "-initrd", "/proc/self/fd/%d", VMM_FD_INITRD);
+    if (b->initrd_source) add2f(&a, "-initrd", "/proc/self/fd/%d", VMM_FD_INITRD);
     add2(&a, "-append", cmdline.data);
     add_channels(&a);
     add_network(b, &a);

@@ -31,6 +31,7 @@ static struct vmm_boot boot(const struct vmm_host *h)
                              .dir = "/vms/7",
                              .cpu_cores = 1,
                              .memory_mb = 64,
+                             .initrd_source = "/archive",
                              .ip_address = "192.168.127.10",
                              .gateway = "192.168.127.1",
                              .subnet = "192.168.127.0/24",
@@ -153,6 +154,23 @@ static void other_kernels(void **state)
     }
 }
 
+/* What our kernel is patched for is not expected of another, and there need not be an initrd. */
+static void kernel_of_a_client(void **state)
+{
+    struct vmm_host h = host();
+    struct vmm_boot b = boot(&h);
+    auto_(vmm_command_done) struct vmm_command c = {0};
+
+    (void)state;
+    b.kernel = "/kernels/tiny";
+    b.initrd_source = NULL;
+    assert_int_equal(qemu_driver.command(&b, &c, NULL), 0);
+    assert_null(strstr(argument_of(&c, "-M"), "pit=off"));
+    assert_null(strstr(c.cmdline, "lapic_khz="));
+    assert_string_equal(value_of(&c, "-kernel", ""), "/proc/self/fd/14"); /* never the client's path */
+    assert_null(value_of(&c, "-initrd", ""));
+}
+
 static void kvm_and_cores(void **state)
 {
     struct vmm_host h = host();
@@ -271,8 +289,9 @@ static void longest_cmdline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden),          cmocka_unit_test(other_kernels), cmocka_unit_test(kvm_and_cores),
-        cmocka_unit_test(without_network), cmocka_unit_test(refused),       cmocka_unit_test(longest_cmdline),
+        cmocka_unit_test(golden),          cmocka_unit_test(other_kernels),   cmocka_unit_test(kernel_of_a_client),
+        cmocka_unit_test(kvm_and_cores),   cmocka_unit_test(without_network), cmocka_unit_test(refused),
+        cmocka_unit_test(longest_cmdline),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

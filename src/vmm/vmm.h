@@ -41,6 +41,13 @@ int vmm_host_probe(const char *kernel, const char *shim, const char *qemu, uint3
  * printable. */
 int vmm_host_qemu_version(const struct vmm_host *h, int64_t deadline_ms, char ret[static 64], struct vl_error *err);
 
+/*
+ * Opens a kernel that a client named, below one of `dirs` (absolute; NULL: none): no link in its path leads out, and it
+ * is a regular file that the VMM's user may read. VL_INVALID says what is wrong with `path`, the remedy with it.
+ */
+int vmm_kernel_open(const struct vmm_host *h, const struct strv *dirs, const char *path, int *ret_fd,
+                    struct vl_error *err);
+
 /* Everything a driver needs to describe a boot. Strings are borrowed. */
 struct vmm_boot {
     const struct vmm_host *host;
@@ -50,11 +57,13 @@ struct vmm_boot {
     const char *boot;             /* token */
     const char *dir;              /* the VM's folder, absolute */
     int64_t cpu_cores, memory_mb;
-    const char *initrd_source; /* uncompressed (or kernel-decompressable) cpio archive, shared, read-only */
+    const char *initrd_source; /* uncompressed (or kernel-decompressable) cpio archive, shared, read-only; NULL: none */
+    const char *kernel;        /* another than the host's, for vmm_kernel_open; NULL: the host's */
+    const struct strv *kernel_dirs;
     const char *ip_address, *gateway, *subnet /* CIDR */, *mac_address; /* user network; ip NULL: no network */
     const struct port_map *ports;
     size_t n_ports;
-    const struct guest_config *guest; /* becomes /volant/config.json */
+    const struct guest_config *guest; /* becomes /volant/config.json; NULL: nothing in the guest reads one */
 };
 
 /* A running (or ended) boot as its folder tells. */

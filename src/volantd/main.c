@@ -98,6 +98,7 @@ static int open_engine(struct daemon *d, struct vl_error *err)
         .subnet = s->subnet,
         .boot_deadline_ms = (int)s->boot_timeout_s * 1000,
         .stop_grace_ms = (int)s->stop_timeout_s * 1000,
+        .kernel_dirs = &s->kernel_dirs,
         .workers = WORKERS,
     };
     int r;

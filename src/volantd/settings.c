@@ -13,6 +13,7 @@
 enum setting_type {
     SET_FOLDER,  /* absolute path, for struct paths */
     SET_PATH,    /* absolute path, "~/" allowed */
+    SET_FOLDERS, /* absolute paths with ':' between them, into a struct strv */
     SET_NUMBER,  /* within [min, max] */
     SET_LISTEN,  /* listen_parse */
     SET_SUBNET,  /* subnet_parse */
@@ -49,6 +50,8 @@ static const struct setting table[] = {
      "A VM runs as user N + its id, where volantd is root"},
     {"VOLANT_KERNEL_VMLINUX", "kernel", "FILE", SET_PATH, offsetof(struct settings, kernel),
      .help = "Guest kernel (default: the installed vmlinux-generic)"},
+    {"VOLANT_KERNEL_DIRS", "kernel-dirs", "DIRS", SET_FOLDERS, offsetof(struct settings, kernel_dirs),
+     .help = "Folders, with ':' between them, below which a VM's config.kernel_override may be (default: none may)"},
     {"VOLANT_SHIM", "shim", "FILE", SET_PATH, offsetof(struct settings, shim),
      .help = "volant-shim (default: the installed one)"},
     {"VOLANT_QEMU", "qemu", "FILE", SET_PATH, offsetof(struct settings, qemu),
@@ -200,6 +203,23 @@ static int set_path(const char *text, const char *where, char **ret, struct vl_e
 #pragma GCC diagnostic pop
 #endif
 
+static int set_folders(const char *text, const char *where, struct strv *ret, struct vl_error *err)
+{
+    auto_strv dirs = {0};
+
+    for (size_t n; *text; text += n + (text[n] == ':')) {
+        n = strcspn(text, ":");
+        if (n == 0) continue;
+        if (*text != '/')
+            return vl_fail(err, VL_INVALID, "%s has '%.*s', not an absolute path: begin it with '/'", where,
+                           (int)(n < 80 ? n : 80), text);
+        if (strv_addf(&dirs, "%.*s", (int)n, text) < 0) return vl_fail_errno(err, ENOMEM, "settings");
+    }
+    *ret = dirs;
+    dirs = (struct strv){0};
+    return 0;
+}
+
 static int set_listen(const char *text, const char *where, struct settings *s, struct vl_error *err)
 {
     int r = listen_parse(text, where, &s->listen_addr, err);
@@ -222,6 +242,8 @@ static int set_value(const struct setting *t, const char *text, const char *wher
         return 0;
     case SET_PATH:
         return set_path(text, where, dest, err);
+    case SET_FOLDERS:
+        return set_folders(text, where, dest, err);
     case SET_NUMBER:
         if (parse_u64(text, t->min, t->max, dest) == 0) return 0;
         return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed %llu to %llu", where, text, (unsigned long long)t->min,
@@ -296,6 +318,7 @@ void settings_done(struct settings *s)
     free(s->kernel);
     free(s->shim);
     free(s->qemu);
+    strv_done(&s->kernel_dirs);
     *s = (struct settings){0};
 }
 

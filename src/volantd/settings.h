@@ -11,7 +11,7 @@
 #include "net/net.h"
 #include "volantd/listen.h"
 
-#define SETTINGS_MAX 20
+#define SETTINGS_MAX 40
 
 /* What the command line says, and the table that reads it. */
 struct settings_flags {
@@ -32,6 +32,7 @@ struct settings {
     struct listen_addr listen_addr;
     struct subnet subnet;
     char *kernel, *shim, *qemu; /* NULL: in the usual places */
+    struct strv kernel_dirs;
     uint64_t uid_base, boot_timeout_s, stop_timeout_s;
     enum log_level log_level;
 };

@@ -102,6 +102,26 @@ static void flags_win_over_environment_over_file(void **state)
     }
 }
 
+static void folders_of_kernels(void **state)
+{
+    static const struct input in = {
+        .env = {"VOLANT_KERNEL_DIRS=/a b::/c/:", "VOLANT_STATE_DIR=/s", "VOLANT_RUNTIME_DIR=/r"}};
+    static const struct input bad = {.argv = {"--kernel-dirs", "/a:b:/c"}};
+    auto_settings s = {0};
+    auto_strv warnings = {0};
+    struct vl_error err = {0};
+    char path[64];
+
+    (void)state;
+    assert_int_equal(load(&in, &s, &warnings, path, &err), 0);
+    assert_int_equal(s.kernel_dirs.len, 2);
+    assert_string_equal(s.kernel_dirs.items[0], "/a b");
+    assert_string_equal(s.kernel_dirs.items[1], "/c/");
+    assert_true(load(&bad, &s, &warnings, path, &err) < 0);
+    assert_non_null(strstr(err.msg, "--kernel-dirs has 'b', not an absolute path"));
+    assert_int_equal(s.kernel_dirs.len, 2);
+}
+
 #define X80 "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 static void bad_settings_are_named(void **state)
@@ -180,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_table),
         cmocka_unit_test(flags_win_over_environment_over_file),
+        cmocka_unit_test(folders_of_kernels),
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(a_setting_without_effect_warns),
         cmocka_unit_test(a_file_that_was_asked_for_must_be_there),

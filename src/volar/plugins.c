@@ -39,7 +39,7 @@ static int install(struct volar *v, const char *path, struct vl_error *err)
     auto_free char *body = NULL;
     int r;
 
-    if ((r = manifest_file_read(path, &m, err)) < 0 || (r = send_blob(v, &m, err)) < 0) return r;
+    if ((r = manifest_file_read(path, &m, err)) < 0 || (*m.artifact && (r = send_blob(v, &m, err)) < 0)) return r;
     if (!(body = json_text(m.json))) return vl_fail_errno(err, ENOMEM, "manifest");
     if ((r = api_call(v, "POST", "/api/v1/plugins", body, INSTALL_S, NULL, err)) < 0) return r;
     if (!volar_json(v)) printf("Plugin %s %s installed\n", m.name, m.version);

@@ -18,6 +18,23 @@ def compile_guest(folder, name):
     return path
 
 
+def tiny_kernel(folder, name="tiny", *flags):
+    """guests/tiny.S as a kernel of some hundred bytes: its path. -DEND: one that ends its machine at once."""
+    path = os.path.join(folder, name)
+    subprocess.run(["gcc", "-m32", "-nostdlib", "-static", "-no-pie", "-s", "-Wl,--build-id=none,-z,noexecstack",
+                    "-Wl,-T," + os.path.join(GUESTS, "tiny.ld"), *flags, "-o", path, os.path.join(GUESTS, "tiny.S")],
+                   check=True, timeout=60)
+    return path
+
+
+def tiny_manifest(folder, name="tiny", **keys):
+    """A plugin of which a kernel is all there is: the path of its manifest."""
+    path = os.path.join(folder, name + ".manifest.json")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"name": name, "version": "1.0.0", "agent": "none", "resources": {"memory_mb": 48}} | keys, f)
+    return path
+
+
 def _entry(name, mode, data=b""):
     inode = int.from_bytes(hashlib.sha256(name.encode()).digest()[:3], "big")
     numbers = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)

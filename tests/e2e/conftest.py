@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+from types import SimpleNamespace
 
+import appliance
 import pytest
 import volant
 
@@ -59,6 +61,23 @@ def hello(tmp_path_factory):
 @pytest.fixture(scope="session")
 def caddy(tmp_path_factory):
     return build(tmp_path_factory, "caddy", lambda folder: shutil.copy("/usr/bin/caddy", folder + "/caddy_linux_amd64"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A guest that costs milliseconds: `manifest`, `kernel` (and `ending`, which ends at once), `folder` of the two."""
+    folder = str(tmp_path_factory.mktemp("tiny"))
+    return SimpleNamespace(folder=folder, manifest=appliance.tiny_manifest(folder),
+                           kernel=appliance.tiny_kernel(folder),
+                           ending=appliance.tiny_kernel(folder, "ending", "-DEND"))
+
+
+@pytest.fixture
+def tiny_host(tiny):
+    """A host that has the plugin `tiny` and takes its kernels: `volar vms create NAME --plugin tiny --kernel ...`."""
+    with volant.Host(VOLANT_KERNEL_DIRS=tiny.folder) as h:
+        h.install(tiny.manifest)
+        yield h
 
 
 @pytest.fixture
