@@ -50,6 +50,11 @@ void vm_request_done(struct vm_request *r)
     schema_done(&vm_request_schema, r);
 }
 
+void vm_config_done(struct vm_config *c)
+{
+    schema_done(&vm_config_schema, c);
+}
+
 static bool is_set(const char *s)
 {
     return s && *s;
@@ -70,7 +75,7 @@ static int take_over(char **slot, const char *from_config, struct vl_error *err)
     return 0;
 }
 
-static int resolve(struct vm_request *req, struct vl_error *err)
+static int resolve(struct vm_request *req, const char *of_manifest, struct vl_error *err)
 {
     const struct vm_config *config = &req->config;
     char a[QUOTED_SIZE], b[QUOTED_SIZE];
@@ -83,6 +88,7 @@ static int resolve(struct vm_request *req, struct vl_error *err)
     if ((r = take_over(&req->runtime, config->runtime, err)) < 0) return r;
     if (config->resources.cpu_cores > 0) req->cpu_cores = config->resources.cpu_cores;
     if (config->resources.memory_mb > 0) req->memory_mb = config->resources.memory_mb;
+    if (!is_set(req->plugin) && (r = take_over(&req->plugin, of_manifest, err)) < 0) return r;
     if (!is_set(req->plugin)) return vl_fail(err, VL_INVALID, "plugin is required: name an installed plugin");
     return check_name("plugin", req->plugin, err);
 }
@@ -112,19 +118,74 @@ static int settle_ports(const struct objects *expose, struct vl_error *err)
     return 0;
 }
 
+/* The manifest as it will be acted on, and whose it is. */
+static int settle_manifest(struct vm_config *c, char **ret_name, struct strv *notes, struct vl_error *err)
+{
+    json_auto_t *given = NULL, *settled = NULL;
+    auto_manifest m = {0};
+    char *text;
+    int r;
+
+    if (!is_set(c->manifest)) return 0;
+    if ((r = json_parse(c->manifest, strlen(c->manifest), "config.manifest", &given, err)) < 0 ||
+        (r = manifest_decode(given, "config.manifest", &m, &settled, notes, err)) < 0)
+        return r;
+    if (!(text = json_text(settled))) return vl_fail_errno(err, ENOMEM, "decode config.manifest");
+    free(c->manifest);
+    c->manifest = text;
+    *ret_name = take_ptr(m.name);
+    return 0;
+}
+
+static int check_manifest_name(const char *name, const char *plugin, struct vl_error *err)
+{
+    char a[QUOTED_SIZE], b[QUOTED_SIZE];
+
+    if (!name || !is_set(plugin) || str_eq(name, plugin)) return 0;
+    return vl_fail(err, VL_INVALID, "config.manifest.name is %s, the plugin is %s: send the manifest of that plugin",
+                   quoted(name, a), quoted(plugin, b));
+}
+
+static int add_all(struct strv *to, const struct strv *texts, struct vl_error *err)
+{
+    for (size_t i = 0; to && i < texts->len; i++)
+        if (strv_add(to, texts->items[i]) < 0) return vl_fail_errno(err, ENOMEM, "decode request");
+    return 0;
+}
+
+int vm_config_decode(const json_t *in, struct vm_config *ret, struct strv *unknown, struct vl_error *err)
+{
+    auto_(vm_config_done) struct vm_config c = {0};
+    auto_free char *of_manifest = NULL;
+    auto_strv notes = {0};
+    int r;
+
+    if ((r = schema_decode(&vm_config_schema, in, NULL, &c, &notes, err)) < 0) return r;
+    if ((r = settle_manifest(&c, &of_manifest, &notes, err)) < 0) return r;
+    if ((r = check_manifest_name(of_manifest, c.plugin, err)) < 0) return r;
+    trim_field(&c.kernel_override);
+    if ((r = settle_ports(&c.expose, err)) < 0) return r;
+    if ((r = add_all(unknown, &notes, err)) < 0) return r;
+    *ret = c;
+    c = (struct vm_config){0};
+    return 0;
+}
+
 int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unknown, struct vl_error *err)
 {
     auto_vm_request req = {0};
+    auto_free char *of_manifest = NULL;
     auto_strv notes = {0};
     int r;
 
     if ((r = schema_decode(&vm_request_schema, in, "", &req, &notes, err)) < 0) return r;
     if ((r = check_name("name", req.name, err)) < 0) return r;
-    if ((r = resolve(&req, err)) < 0) return r;
+    if ((r = settle_manifest(&req.config, &of_manifest, &notes, err)) < 0) return r;
+    if ((r = resolve(&req, of_manifest, err)) < 0) return r;
+    if ((r = check_manifest_name(of_manifest, req.plugin, err)) < 0) return r;
     trim_field(&req.config.kernel_override);
     if ((r = settle_ports(&req.config.expose, err)) < 0) return r;
-    for (size_t i = 0; unknown && i < notes.len; i++)
-        if (strv_add(unknown, notes.items[i]) < 0) return vl_fail_errno(err, ENOMEM, "decode request");
+    if ((r = add_all(unknown, &notes, err)) < 0) return r;
     *ret = req;
     req = (struct vm_request){0};
     return 0;

@@ -23,6 +23,12 @@ struct vm_config {
     char *metadata;             /* JSON text, the client's own; NULL: none */
 };
 extern const struct schema vm_config_schema;
+void vm_config_done(struct vm_config *c);
+/*
+ * A configuration alone: decoded, its ports settled, its manifest (which must be of config.plugin, where that is given)
+ * validated and normalised. VL_INVALID names field and remedy.
+ */
+int vm_config_decode(const json_t *in, struct vm_config *ret, struct strv *unknown, struct vl_error *err);
 
 /* Body of POST /api/v1/vms. */
 struct vm_request {
@@ -37,8 +43,9 @@ void vm_request_done(struct vm_request *r);
 /*
  * Decodes and validates what can be judged without the registry: name, plugin agreement (config.plugin and plugin must
  * match), ranges, addresses, a port published twice. Resolved plugin and resources are in `plugin`, `runtime`,
- * `cpu_cores`, `memory_mb` afterwards (config wins; numbers 0 where neither gave one); the ports are settled. A text
- * about each key that is unknown or has no effect goes to `unknown` where it is not NULL.
+ * `cpu_cores`, `memory_mb` afterwards (config wins; numbers 0 where neither gave one); the ports are settled, and so is
+ * config.manifest, whose plugin it is where none is named. A text about each key that is unknown or has no effect goes
+ * to `unknown` where it is not NULL.
  */
 int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unknown, struct vl_error *err);
 
