@@ -81,7 +81,7 @@ static bool engine_in_flight(const struct engine *e)
 {
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
         if (vm->busy) return true;
-    return e->creating || e->plugin_ops;
+    return e->drafts || e->plugin_ops;
 }
 
 void engine_free(struct engine *e)

@@ -29,9 +29,9 @@ struct restart_times {
 
 /* What the VMs that are to run may have of the host together. */
 struct admission {
-    int memory_percent;    /* of MemTotal */
-    int vcpus_per_core;    /* of the cores online */
-    uint64_t disk_floor;   /* bytes free in the state folder below which nothing new is made */
+    int memory_percent;    /* of MemTotal; 0: no limit */
+    int vcpus_per_core;    /* of the cores online; 0: no limit */
+    uint64_t disk_floor;   /* bytes free in the state folder below which nothing new is made; 0: none */
     const char *state_dir; /* whose file system; borrowed */
 };
 
@@ -105,7 +105,8 @@ int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, vo
  * Another configuration for a VM that exists, in one transaction: req as for create (name is looked at, not changed),
  * validated the same way; its address stays, and so does the host port of a port that was picked before. With `restart`
  * a VM that is up is stopped and started with it, and one that has ended is started; without, it counts from the next
- * start on. The revision becomes owner->revision.
+ * start on, and it is answered at once. The revision becomes owner->revision (NULL: stays). Judged when its turn comes:
+ * refused as a create would be, or because the VM is being deleted, it changes nothing.
  */
 int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
                         enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);
@@ -146,9 +147,24 @@ int engine_plugin_enable(struct engine *e, const char *name, bool enabled, engin
 /* VL_CONFLICT while VMs were made from it; artifacts nobody refers to any more go with it. */
 int engine_plugin_remove(struct engine *e, const char *name, engine_done done, void *arg, struct vl_error *err);
 
+/*
+ * Somebody else who refers to artifacts, as `wanted` tells: what it says yes to stays. What it does not want any more
+ * it releases: deleted, unless a plugin or VM refers to it. checksum is as in manifests; NULL is fine.
+ */
+void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const char *checksum), void *arg);
+void engine_release_artifact(struct engine *e, const char *checksum);
+
 /* --- Summary ------------------------------------------------------------------------------------------------------ */
 struct engine_summary {
     size_t vms, by_status[VM_FAILED + 1], plugins, plugins_enabled;
     size_t strangers; /* live VMMs in our folders that the registry does not know */
 };
+/* VL_NO_SPACE with the numbers where the state folder has less room than the reserve: nothing new is to be put there.
+ */
+int engine_disk_check(const struct engine *e, struct vl_error *err);
+struct engine_capacity {
+    int64_t memory_mb, memory_taken_mb, vcpus, vcpus_taken; /* for VMs; 0: no limit */
+    uint64_t disk_free, disk_reserve;                       /* bytes */
+};
+void engine_capacity(const struct engine *e, struct engine_capacity *ret);
 void engine_summary(struct engine *e, struct engine_summary *ret);

@@ -48,7 +48,7 @@ static void answer_all(struct vm *vm)
 
         vm->intents = i->next;
         if (i->waiter) waiter_end(i->waiter, i->kind == INTENT_DELETE ? 0 : r, &err, NULL);
-        free(i);
+        intent_free(i);
     }
 }
 

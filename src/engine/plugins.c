@@ -154,9 +154,17 @@ const char *checksum_hex(const char *checksum)
 
 struct release {
     struct job job;
+    struct release *next;
     struct engine *engine;
     char hex[SHA256_HEX + 1];
 };
+
+bool artifact_going(const struct engine *e, const char *checksum)
+{
+    for (const struct release *r = e->releases; r; r = r->next)
+        if (str_eq(r->hex, checksum_hex(checksum))) return true;
+    return false;
+}
 
 static void release_run(struct job *j)
 {
@@ -171,8 +179,13 @@ static void release_run(struct job *j)
 
 static void release_done(struct job *j, bool cancelled)
 {
+    struct release *r = container_of(j, struct release, job), **at = &r->engine->releases;
+
     (void)cancelled; /* a file too many does no harm */
-    free(container_of(j, struct release, job));
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    free(r);
 }
 
 static bool artifact_wanted(const struct engine *e, const char *checksum)
@@ -181,7 +194,8 @@ static bool artifact_wanted(const struct engine *e, const char *checksum)
         if (str_eq(p->manifest.initramfs.checksum, checksum)) return true;
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
         if (str_eq(vm->manifest.initramfs.checksum, checksum)) return true;
-    return plugin_ops_want(e, checksum) || creates_use_artifact(e, checksum);
+    if (e->keeper.wanted && e->keeper.wanted(e->keeper.arg, checksum)) return true;
+    return plugin_ops_want(e, checksum) || drafts_use_artifact(e, checksum);
 }
 
 void artifact_release(struct engine *e, const char *checksum)
@@ -192,7 +206,19 @@ void artifact_release(struct engine *e, const char *checksum)
     r->engine = e;
     (void)strf(r->hex, sizeof(r->hex), "%s", checksum_hex(checksum));
     r->job = (struct job){.run = release_run, .done = release_done};
-    if (pool_submit(e->lane, &r->job) < 0) free(r);
+    r->next = e->releases;
+    e->releases = r;
+    if (pool_submit(e->lane, &r->job) < 0) release_done(&r->job, true);
+}
+
+void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const char *checksum), void *arg)
+{
+    e->keeper = (struct artifact_keeper){.wanted = wanted, .arg = arg};
+}
+
+void engine_release_artifact(struct engine *e, const char *checksum)
+{
+    artifact_release(e, checksum);
 }
 
 /* --- changes ------------------------------------------------------------------------------------------------------ */
@@ -332,6 +358,7 @@ int engine_plugin_install(struct engine *e, const json_t *manifest, struct strv 
     struct plugin_op *o;
     int r;
 
+    if ((r = engine_disk_check(e, err)) < 0) return r;
     if ((r = plugin_from(manifest, warnings, &p, err)) < 0 || !p) return r;
     if (!(o = plugin_op_new(e, p->row.name, install_apply, install_commit, done, arg)))
         return vl_fail_errno(err, ENOMEM, "plugin '%s'", p->row.name);
@@ -394,7 +421,7 @@ int engine_plugin_remove(struct engine *e, const char *name, engine_done done, v
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
         if (str_eq(vm->row.plugin, name))
             return vl_fail(err, VL_CONFLICT, "plugin '%s' is used by VM '%s': delete that first", name, vm->row.name);
-    if (creates_use_plugin(e, name))
+    if (drafts_use_plugin(e, name))
         return vl_fail(err, VL_CONFLICT, "plugin '%s' is used by a VM that is being created: delete that first", name);
     if (!(o = plugin_op_new(e, name, remove_apply, remove_commit, done, arg)))
         return vl_fail_errno(err, ENOMEM, "plugin '%s'", name);

@@ -18,8 +18,8 @@ static void step_asked(void *arg)
     }
 }
 
-static int vm_ask(struct engine *e, const char *name, enum intent_kind kind, enum wait_for what, int timeout_ms,
-                  engine_vm_done done, void *arg, struct vl_error *err)
+int vm_ask(struct engine *e, const char *name, enum intent_kind kind, struct configure *c, enum wait_for what,
+           int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err)
 {
     struct vm *vm = engine_vm_find(e, name);
     struct waiter *w;
@@ -27,7 +27,7 @@ static int vm_ask(struct engine *e, const char *name, enum intent_kind kind, enu
     if (!vm) return vl_fail(err, VL_NOT_FOUND, "vm '%s' not found: see `volar vms list`", name);
     if (!(w = calloc(1, sizeof(*w)))) return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
     *w = (struct waiter){.vm = vm, .what = what, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
-    if (waiter_begin(w) < 0 || vm_intend(vm, kind, w) < 0) {
+    if (waiter_begin(w) < 0 || vm_intend(vm, kind, c, w) < 0) {
         waiter_free(w);
         return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
     }
@@ -38,23 +38,23 @@ static int vm_ask(struct engine *e, const char *name, enum intent_kind kind, enu
 int engine_vm_start(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                     void *arg, struct vl_error *err)
 {
-    return vm_ask(e, name, INTENT_START, (enum wait_for)want, timeout_ms, done, arg, err);
+    return vm_ask(e, name, INTENT_START, NULL, (enum wait_for)want, timeout_ms, done, arg, err);
 }
 
 int engine_vm_stop(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
 {
-    return vm_ask(e, name, INTENT_STOP, WAIT_ENDED, ENDED_MS, done, arg, err);
+    return vm_ask(e, name, INTENT_STOP, NULL, WAIT_ENDED, ENDED_MS, done, arg, err);
 }
 
 int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                       void *arg, struct vl_error *err)
 {
-    return vm_ask(e, name, INTENT_RESTART, (enum wait_for)want, timeout_ms, done, arg, err);
+    return vm_ask(e, name, INTENT_RESTART, NULL, (enum wait_for)want, timeout_ms, done, arg, err);
 }
 
 int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
 {
-    return vm_ask(e, name, INTENT_DELETE, WAIT_GONE, ENDED_MS, done, arg, err);
+    return vm_ask(e, name, INTENT_DELETE, NULL, WAIT_GONE, ENDED_MS, done, arg, err);
 }
 
 int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,

@@ -18,17 +18,24 @@
 
 /* --- what clients want -------------------------------------------------------------------------------------------- */
 
-int vm_intend(struct vm *vm, enum intent_kind kind, struct waiter *w)
+int vm_intend(struct vm *vm, enum intent_kind kind, struct configure *c, struct waiter *w)
 {
     struct intent *i = calloc(1, sizeof(*i)), **at = &vm->intents;
 
     if (!i) return -ENOMEM;
     i->kind = kind;
     i->waiter = w;
+    i->configure = c;
     while (*at)
         at = &(*at)->next;
     *at = i;
     return 0;
+}
+
+void intent_free(struct intent *i)
+{
+    configure_free(i->configure);
+    free(i);
 }
 
 static struct intent *intent_pop(struct vm *vm)
@@ -36,6 +43,7 @@ static struct intent *intent_pop(struct vm *vm)
     struct intent *i = vm->intents;
 
     vm->intents = i->next;
+    vm->admitted = false; /* it is desired to run now, or was not to be */
     return i;
 }
 
@@ -45,7 +53,7 @@ static void intent_done(struct vm *vm)
     struct intent *i = intent_pop(vm);
 
     if (i->waiter) vm_add_waiter(vm, i->waiter);
-    free(i);
+    intent_free(i);
 }
 
 /* Nothing had to be committed. */
@@ -61,7 +69,7 @@ static void intent_failed(struct vm *vm, int r, const struct vl_error *err)
     struct intent *i = intent_pop(vm);
 
     if (i->waiter) waiter_end(i->waiter, r, err, NULL);
-    free(i);
+    intent_free(i);
     vm_step(vm);
 }
 
@@ -80,24 +88,44 @@ static void start_done(struct vm *vm)
     intent_done(vm);
 }
 
+/* The token has to stay until the commit has begun. */
+static void change_start(const struct vm *vm, struct vm_change *c, char token[static BOOT_TOKEN_LEN + 1])
+{
+    c->desire = DESIRE_RUNNING;
+    if (!vm_status_ended(vm->status)) return; /* it is stopping: what ends comes back, as in a restart */
+    random_token(token);
+    c->status = VM_STARTING;
+    c->boot = token;
+    c->reason = "";
+    c->clear_exit_code = true;
+    c->event = "VM_STARTING";
+    c->message = "vm starting";
+}
+
+static void change_restart(const struct vm *vm, struct vm_change *c, char token[static BOOT_TOKEN_LEN + 1])
+{
+    if (vm_status_ended(vm->status)) {
+        change_start(vm, c, token);
+        return;
+    }
+    c->desire = DESIRE_RUNNING;
+    c->status = VM_STOPPING;
+    c->event = "VM_STOPPING";
+    c->message = "vm restarting";
+}
+
 static void intent_start(struct vm *vm)
 {
     struct vm_change c = vm_change_of(vm);
+    struct vl_error err = {0};
     char token[BOOT_TOKEN_LEN + 1];
+    int r;
 
     if (vm->desire == DESIRE_DELETED) return intent_refuse(vm, "is being deleted");
     if (vm->desire == DESIRE_RUNNING && vm->status == VM_RUNNING) return intent_refuse(vm, "is already running");
     if (vm->desire == DESIRE_RUNNING && !vm_status_ended(vm->status)) return intent_refuse(vm, "is already starting");
-    c.desire = DESIRE_RUNNING;
-    if (vm_status_ended(vm->status)) {
-        random_token(token);
-        c.status = VM_STARTING;
-        c.boot = token;
-        c.reason = "";
-        c.clear_exit_code = true;
-        c.event = "VM_STARTING";
-        c.message = "vm starting";
-    } /* else it is stopping: what ends comes back, as in a restart */
+    if ((r = vm_admit(vm, &err)) < 0) return intent_failed(vm, r, &err);
+    change_start(vm, &c, token);
     vm_commit(vm, &c, start_done, intent_failed);
 }
 
@@ -119,14 +147,39 @@ static void intent_stop(struct vm *vm)
 static void intent_restart(struct vm *vm)
 {
     struct vm_change c = vm_change_of(vm);
+    struct vl_error err = {0};
+    char token[BOOT_TOKEN_LEN + 1];
+    int r;
 
     if (vm->desire == DESIRE_DELETED) return intent_refuse(vm, "is being deleted");
-    if (vm_status_ended(vm->status)) return intent_start(vm);
-    c.desire = DESIRE_RUNNING;
-    c.status = VM_STOPPING;
-    c.event = "VM_STOPPING";
-    c.message = "vm restarting";
+    if ((r = vm_admit(vm, &err)) < 0) return intent_failed(vm, r, &err);
+    change_restart(vm, &c, token);
     vm_commit(vm, &c, start_done, intent_failed);
+}
+
+static void configure_done(struct vm *vm)
+{
+    struct configure *c = vm->intents->configure;
+
+    configure_apply(vm, c);
+    if (configure_restarts(c))
+        start_done(vm);
+    else
+        intent_done(vm);
+}
+
+static void intent_configure(struct vm *vm)
+{
+    struct configure *config = vm->intents->configure;
+    struct vm_change c = vm_change_of(vm);
+    struct vl_error err = {0};
+    char token[BOOT_TOKEN_LEN + 1];
+    int r;
+
+    if (vm->desire == DESIRE_DELETED) return intent_refuse(vm, "is being deleted");
+    if ((r = configure_judge(vm, config, &c.also, &err)) < 0) return intent_failed(vm, r, &err);
+    if (configure_restarts(config)) change_restart(vm, &c, token);
+    vm_commit(vm, &c, configure_done, intent_failed);
 }
 
 static void intent_delete(struct vm *vm)
@@ -141,10 +194,8 @@ static void intent_delete(struct vm *vm)
 static void intent_apply(struct vm *vm)
 {
     static void (*const apply[])(struct vm *) = {
-        [INTENT_START] = intent_start,
-        [INTENT_STOP] = intent_stop,
-        [INTENT_RESTART] = intent_restart,
-        [INTENT_DELETE] = intent_delete,
+        [INTENT_START] = intent_start,   [INTENT_STOP] = intent_stop,           [INTENT_RESTART] = intent_restart,
+        [INTENT_DELETE] = intent_delete, [INTENT_CONFIGURE] = intent_configure,
     };
 
     vm->intents->taken = true;

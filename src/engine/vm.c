@@ -73,7 +73,7 @@ void vm_free(struct vm *vm)
 
         vm->intents = i->next;
         waiter_free(i->waiter);
-        free(i);
+        intent_free(i);
     }
     while (vm->waiters) {
         struct waiter *w = vm->waiters;
@@ -141,6 +141,8 @@ static bool wait_over(const struct vm *vm, enum wait_for what)
         return ended;
     case WAIT_GONE:
         return false; /* vm_erase answers */
+    case WAIT_COMMIT:
+        return true;
     }
     return false;
 }
@@ -176,7 +178,7 @@ static bool take_back(struct vm *vm, const struct waiter *w)
     *at = i->next;
     r = vl_fail(&err, VL_UNAVAILABLE, "VM '%s' is busy with what it was asked before: try again", vm->row.name);
     waiter_end(i->waiter, r, &err, NULL);
-    free(i);
+    intent_free(i);
     return true;
 }
 
@@ -218,6 +220,7 @@ struct commit {
     void (*failed)(struct vm *vm, int r, const struct vl_error *err);
     enum vm_desire desire;
     enum vm_status status;
+    struct vm_also *also;
 };
 
 static void commit_free(struct commit *c)
@@ -233,7 +236,9 @@ static int commit_run(struct store_op *op, struct store_tx *tx, struct vl_error 
     struct commit *c = container_of(op, struct commit, op);
     int r;
 
-    if ((r = store_vm_update(tx, &c->row, err)) < 0 || !*c->event) return r;
+    if ((r = store_vm_update(tx, &c->row, err)) < 0) return r;
+    if (c->also && (r = c->also->run(c->also, tx, c->row.status, err)) < 0) return r;
+    if (!*c->event) return 0;
     return store_event_add(tx, c->row.id, c->row.name, c->event, c->row.status, c->message ? c->message : "",
                            c->row.updated_ms, err);
 }
@@ -317,6 +322,7 @@ static struct commit *commit_new(struct vm *vm, const struct vm_change *c)
     t->row = vm->row;
     t->status = c->status;
     t->desire = c->desire;
+    t->also = c->also;
     if (copy_string(&t->owned[0], c->reason) < 0 || copy_string(&t->owned[1], c->boot) < 0 ||
         copy_string(&t->owned[2], c->kernel_cmdline) < 0 || copy_string(&t->message, c->message) < 0) {
         commit_free(t);

@@ -16,7 +16,7 @@
 enum vm_desire { DESIRE_RUNNING, DESIRE_STOPPED, DESIRE_DELETED };
 
 /* Somebody who waits for a VM to get somewhere. */
-enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_AGENT, WAIT_ENDED, WAIT_GONE };
+enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_AGENT, WAIT_ENDED, WAIT_GONE, WAIT_COMMIT };
 struct waiter {
     struct waiter *next;
     struct vm *vm;
@@ -27,13 +27,16 @@ struct waiter {
     void *arg;
 };
 
-enum intent_kind { INTENT_START, INTENT_STOP, INTENT_RESTART, INTENT_DELETE };
+enum intent_kind { INTENT_START, INTENT_STOP, INTENT_RESTART, INTENT_DELETE, INTENT_CONFIGURE };
+struct configure;
 struct intent {
     struct intent *next;
     enum intent_kind kind;
-    bool taken;            /* being committed: nobody takes it back */
-    struct waiter *waiter; /* joins the VM's when the intent is committed */
+    bool taken;                  /* being committed: nobody takes it back */
+    struct waiter *waiter;       /* joins the VM's when the intent is committed */
+    struct configure *configure; /* of INTENT_CONFIGURE */
 };
+void intent_free(struct intent *i); /* but for its waiter */
 
 struct vm {
     struct engine *engine;
@@ -48,6 +51,7 @@ struct vm {
     bool busy;
     struct intent *intents;
     struct waiter *waiters;
+    bool admitted; /* to run, by an intent that is being committed: its share of the host is taken */
 
     /* The present boot. */
     bool token_fresh; /* row.boot was committed for a launch that has not been tried */
@@ -67,13 +71,21 @@ struct vm {
     struct timer retry;    /* of what failed, or of a silent agent */
 };
 
+/* Who else refers to artifacts. */
+struct artifact_keeper {
+    bool (*wanted)(void *arg, const char *checksum); /* NULL: nobody */
+    void *arg;
+};
+
 struct engine {
     struct engine_config cfg;
     struct pool *pool; /* jobs of VMs */
     struct pool *lane; /* artifact work, one job at a time and in order */
     struct vm *vms;
     struct plugin *plugins;
-    struct create *creating;
+    struct draft *drafts;     /* judged, and in a transaction */
+    struct release *releases; /* artifacts on their way out */
+    struct artifact_keeper keeper;
     size_t strangers;
     bool unread;                  /* a row could not be read: nothing is removed because the registry lacks it */
     struct plugin_op *plugin_ops; /* in flight */
@@ -97,6 +109,11 @@ void waiter_end(struct waiter *w, int r, const struct vl_error *err, struct vm *
 /* Drops a waiter that nobody waits for any more. */
 void waiter_free(struct waiter *w);
 
+/* What belongs into a change's transaction as well: `run` is called on the store thread, after the row's update. */
+struct vm_also {
+    int (*run)(struct vm_also *also, struct store_tx *tx, const char *status, struct vl_error *err);
+};
+
 /* A change of the row and the event that tells of it; unset members keep the row's value. */
 struct vm_change {
     enum vm_desire desire;
@@ -107,6 +124,7 @@ struct vm_change {
     int64_t pid;       /* -1: keep */
     const char *event; /* NULL: none */
     const char *message;
+    struct vm_also *also; /* NULL: nothing; borrowed until the commit has ended */
 };
 /* None, but for the pid of a VMM that runs: a commit that failed or was cut off may not have recorded it. */
 struct vm_change vm_change_of(const struct vm *vm);
@@ -121,9 +139,32 @@ const char *vm_desire_name(enum vm_desire d);
 void vm_step_later(struct vm *vm, int ms);
 
 /* --- step.c ------------------------------------------------------------------------------------------------------- */
-/* Queues what a client wants of this VM; `w` (may be NULL) is answered by it. Takes both. -ENOMEM: nothing was queued.
+/*
+ * Queues what a client wants of this VM; `w` (may be NULL) is answered by it. Takes both, and the configuration of an
+ * INTENT_CONFIGURE (else NULL). -ENOMEM: nothing was queued.
  */
-int vm_intend(struct vm *vm, enum intent_kind kind, struct waiter *w);
+int vm_intend(struct vm *vm, enum intent_kind kind, struct configure *c, struct waiter *w);
+
+/* --- request.c ---------------------------------------------------------------------------------------------------- */
+/* vm_intend for the VM of that name, with a waiter for `done`. `c` is taken on success only. */
+int vm_ask(struct engine *e, const char *name, enum intent_kind kind, struct configure *c, enum wait_for what,
+           int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);
+
+/* --- configure.c -------------------------------------------------------------------------------------------------- */
+void configure_free(struct configure *c); /* NULL is fine */
+bool configure_restarts(const struct configure *c);
+/* Its turn has come: what is to be committed with the change of the VM's state. */
+int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, struct vl_error *err);
+/* It is committed. */
+void configure_apply(struct vm *vm, struct configure *c);
+
+/* --- admit.c ------------------------------------------------------------------------------------------------------ */
+/* VL_CONFLICT with the numbers unless the host has that much left for a VM; what `vm` (NULL: none) has counts as left.
+ */
+int admit(const struct engine *e, const char *name, const struct vm *vm, int64_t memory_mb, int64_t vcpus,
+          struct vl_error *err);
+/* For an intent that makes the VM run: its share is taken from here on, until the intent has ended. */
+int vm_admit(struct vm *vm, struct vl_error *err);
 
 /* --- boot.c ------------------------------------------------------------------------------------------------------- */
 void vm_begin_boot(struct vm *vm); /* a new token, then the launch */
@@ -157,13 +198,17 @@ bool plugin_ops_want(const struct engine *e, const char *checksum);
 void plugin_ops_forget(struct engine *e, const void *arg);
 /* Deletes the artifact of a manifest that no plugin and no VM refers to any more; NULL is fine. */
 void artifact_release(struct engine *e, const char *checksum);
+/* It is being deleted. */
+bool artifact_going(const struct engine *e, const char *checksum);
 /* Bare hex of "sha256:<hex>". */
 const char *checksum_hex(const char *checksum);
 
+/* --- draft.c ------------------------------------------------------------------------------------------------------ */
+/* A VM on its way into the registry is (or becomes) one of this plugin, boots this artifact. */
+bool drafts_use_plugin(const struct engine *e, const char *name);
+bool drafts_use_artifact(const struct engine *e, const char *checksum);
+
 /* --- create.c ----------------------------------------------------------------------------------------------------- */
-/* A VM on its way into the registry is made from this plugin, boots this artifact. */
-bool creates_use_plugin(const struct engine *e, const char *name);
-bool creates_use_artifact(const struct engine *e, const char *checksum);
 /* Nobody waits for `arg` any more. */
 void creates_forget(struct engine *e, const void *arg);
 /* A fresh name for a boot. */

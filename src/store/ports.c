@@ -43,6 +43,13 @@ int store_port_insert(struct store_tx *tx, const struct port_row *row, struct vl
     return r < 0 ? vl_wrap(err, "record port %" PRId64, row->host_port) : 0;
 }
 
+int store_port_clear(struct store_tx *tx, int64_t vm_id, struct vl_error *err)
+{
+    int r = sql_run(tx, "DELETE FROM vm_ports WHERE vm_id = ?1", SQL_VALUES(sql_int(vm_id)), err);
+
+    return r < 0 ? vl_wrap(err, "forget ports of VM %" PRId64, vm_id) : 0;
+}
+
 static int read_row(sqlite3_stmt *stmt, struct port_row *ret)
 {
     int r;

@@ -102,6 +102,8 @@ struct port_row {
 void port_row_done(struct port_row *r);
 /* Taken by another VM: VL_CONFLICT naming port and VM. */
 int store_port_insert(struct store_tx *tx, const struct port_row *row, struct vl_error *err);
+/* All of that VM's; none is fine. */
+int store_port_clear(struct store_tx *tx, int64_t vm_id, struct vl_error *err);
 int store_port_each(struct store_tx *tx, int (*fn)(void *arg, struct port_row *row), void *arg, struct vl_error *err);
 
 /* --- deployments.c: groups of equal VMs, and the versions of their configuration ------------------------------- */

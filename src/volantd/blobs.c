@@ -184,6 +184,7 @@ enum api_end blob_put(struct api *api, struct api_req *req, struct vl_error *err
 
     if (digest_parse(req->params[0], hex, err) < 0) return API_FAILED;
     if (artifact_present(api->artifacts, hex, NULL)) return api_empty(req, 200);
+    if (engine_disk_check(api->engine, err) < 0) return API_FAILED;
     if (req->body_length > 0 && disk_free(api->state_dir, &room) == 0 && room < req->body_length) {
         vl_fail(err, VL_NO_SPACE, "the blob has %llu bytes, there is room for %llu in %s: make room there",
                 (unsigned long long)req->body_length, (unsigned long long)room, api->state_dir);

@@ -99,6 +99,10 @@ static int open_engine(struct daemon *d, struct vl_error *err)
         .boot_deadline_ms = (int)s->boot_timeout_s * 1000,
         .stop_grace_ms = (int)s->stop_timeout_s * 1000,
         .kernel_dirs = &s->kernel_dirs,
+        .admission = {.memory_percent = (int)s->memory_percent,
+                      .vcpus_per_core = (int)s->vcpus_per_core,
+                      .disk_floor = s->disk_reserve_mb << 20,
+                      .state_dir = s->paths.state_dir},
         .workers = WORKERS,
     };
     int r;

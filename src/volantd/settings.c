@@ -15,6 +15,7 @@ enum setting_type {
     SET_PATH,    /* absolute path, "~/" allowed */
     SET_FOLDERS, /* absolute paths with ':' between them, into a struct strv */
     SET_NUMBER,  /* within [min, max] */
+    SET_PERCENT, /* a decimal such as 1.5, as the number of hundredths within [min, max] */
     SET_LISTEN,  /* listen_parse */
     SET_SUBNET,  /* subnet_parse */
     SET_LEVEL,   /* log_parse_level */
@@ -60,6 +61,12 @@ static const struct setting table[] = {
      "30", "Time for a boot until the agent answers; it is tried once more"},
     {"VOLANT_STOP_TIMEOUT", "stop-timeout", "SECONDS", SET_NUMBER, offsetof(struct settings, stop_timeout_s), 1, 300,
      "10", "Time from SIGTERM to SIGKILL for a workload that is to stop"},
+    {"VOLANT_MEMORY_OVERCOMMIT", "memory-overcommit", "FACTOR", SET_PERCENT, offsetof(struct settings, memory_percent),
+     10, 10000, "1.0", "Memory that VMs may have together, as a part of this host's; 0.1 to 100"},
+    {"VOLANT_CPU_OVERCOMMIT", "cpu-overcommit", "N", SET_NUMBER, offsetof(struct settings, vcpus_per_core), 1, 4096,
+     "64", "vCPUs that VMs may have together, for each core of this host"},
+    {"VOLANT_DISK_RESERVE", "disk-reserve", "MB", SET_NUMBER, offsetof(struct settings, disk_reserve_mb), 0, 1048576,
+     "256", "Room in the state folder below which no VM, plugin or blob is taken"},
     {"VOLANT_LOG_LEVEL", "log-level", "LEVEL", SET_LEVEL, offsetof(struct settings, log_level), .def = "info",
      .help = "error, warn, info or debug"},
     {"VOLANT_LOG_DIR", .type = SET_IGNORED, .help = "volantd logs to stderr, VMs into their folders"},
@@ -203,6 +210,31 @@ static int set_path(const char *text, const char *where, char **ret, struct vl_e
 #pragma GCC diagnostic pop
 #endif
 
+/* "1", "1.5" or "0.25" as hundredths. */
+static int parse_percent(const char *text, uint64_t *ret)
+{
+    const char *dot = strchr(text, '.');
+    char digits[16];
+    size_t whole = dot ? (size_t)(dot - text) : strlen(text), part = dot ? strlen(dot + 1) : 0;
+
+    if (whole == 0 || (dot && part == 0) || part > 2 || whole + 2 >= sizeof(digits)) return -EINVAL;
+    if (strf(digits, sizeof(digits), "%.*s%s%s", (int)whole, text, dot ? dot + 1 : "", &"00"[part]) < 0) return -EINVAL;
+    return parse_u64(digits, 0, UINT64_MAX, ret);
+}
+
+static int set_percent(const struct setting *t, const char *text, const char *where, uint64_t *ret,
+                       struct vl_error *err)
+{
+    uint64_t n;
+
+    if (parse_percent(text, &n) == 0 && n >= t->min && n <= t->max) {
+        *ret = n;
+        return 0;
+    }
+    return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed %g to %g, with at most two decimals", where, text,
+                   (double)t->min / 100, (double)t->max / 100);
+}
+
 static int set_folders(const char *text, const char *where, struct strv *ret, struct vl_error *err)
 {
     auto_strv dirs = {0};
@@ -248,6 +280,8 @@ static int set_value(const struct setting *t, const char *text, const char *wher
         if (parse_u64(text, t->min, t->max, dest) == 0) return 0;
         return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed %llu to %llu", where, text, (unsigned long long)t->min,
                        (unsigned long long)t->max);
+    case SET_PERCENT:
+        return set_percent(t, text, where, dest, err);
     case SET_LISTEN:
         return set_listen(text, where, s, err);
     case SET_SUBNET:

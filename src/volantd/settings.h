@@ -34,6 +34,7 @@ struct settings {
     char *kernel, *shim, *qemu; /* NULL: in the usual places */
     struct strv kernel_dirs;
     uint64_t uid_base, boot_timeout_s, stop_timeout_s;
+    uint64_t memory_percent, vcpus_per_core, disk_reserve_mb;
     enum log_level log_level;
 };
 void settings_done(struct settings *s);

@@ -66,6 +66,9 @@ static void defaults_are_those_of_the_table(void **state)
     assert_int_equal(s.uid_base, 2000000);
     assert_int_equal(s.boot_timeout_s, 30);
     assert_int_equal(s.stop_timeout_s, 10);
+    assert_int_equal(s.memory_percent, 100);
+    assert_int_equal(s.vcpus_per_core, 64);
+    assert_int_equal(s.disk_reserve_mb, 256);
     assert_int_equal(s.log_level, LOG_LEVEL_INFO);
     assert_int_equal(warnings.len, 0);
 }
@@ -120,6 +123,49 @@ static void folders_of_kernels(void **state)
     assert_true(load(&bad, &s, &warnings, path, &err) < 0);
     assert_non_null(strstr(err.msg, "--kernel-dirs has 'b', not an absolute path"));
     assert_int_equal(s.kernel_dirs.len, 2);
+}
+
+static void decimals(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t percent; /* 0: refused */
+    } table[] = {
+        {"1", 100},
+        {"1.0", 100},
+        {"0.1", 10},
+        {"0.25", 25},
+        {"100", 10000},
+        {"2.5", 250},
+        {"100.00", 10000},
+        {"0.09", 0},
+        {"100.01", 0},
+        {"1.", 0},
+        {".5", 0},
+        {"1.234", 0},
+        {"1,5", 0},
+        {"-1", 0},
+        {"1.-5", 0},
+        {"1.0.0", 0},
+        {"1e2", 0},
+        {" 1", 0},
+        {"99999999999999999999", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct input in = {.argv = {"--state-dir=/s", "--runtime-dir=/r", "--memory-overcommit", table[i].text}};
+        auto_settings s = {0};
+        auto_strv warnings = {0};
+        struct vl_error err = {0};
+        char path[64];
+        int r = load(&in, &s, &warnings, path, &err);
+
+        if ((r == 0) != (table[i].percent != 0)) fail_msg("'%s': %d, %s", table[i].text, r, err.msg);
+        if (r == 0) assert_int_equal(s.memory_percent, table[i].percent);
+        if (r < 0) assert_non_null(strstr(err.msg, "--memory-overcommit is '"));
+        if (r < 0) assert_non_null(strstr(err.msg, "allowed 0.1 to 100"));
+    }
 }
 
 #define X80 "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -201,6 +247,7 @@ int main(void)
         cmocka_unit_test(defaults_are_those_of_the_table),
         cmocka_unit_test(flags_win_over_environment_over_file),
         cmocka_unit_test(folders_of_kernels),
+        cmocka_unit_test(decimals),
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(a_setting_without_effect_warns),
         cmocka_unit_test(a_file_that_was_asked_for_must_be_there),

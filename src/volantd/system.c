@@ -94,6 +94,17 @@ static json_t *memory_info(void)
                      (json_int_t)m.available, "volantd_rss_bytes", (json_int_t)m.own);
 }
 
+static json_t *capacity_info(struct api *api)
+{
+    struct engine_capacity c;
+
+    engine_capacity(api->engine, &c);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "memory_mb", (json_int_t)c.memory_mb, "memory_taken_mb",
+                     (json_int_t)c.memory_taken_mb, "vcpus", (json_int_t)c.vcpus, "vcpus_taken",
+                     (json_int_t)c.vcpus_taken, "disk_free_bytes", (json_int_t)c.disk_free, "disk_reserve_bytes",
+                     (json_int_t)c.disk_reserve);
+}
+
 static json_t *info(struct api *api)
 {
     const struct vmm_host *h = api->host;
@@ -109,9 +120,10 @@ static json_t *info(struct api *api)
                                               "state_dir", api->state_dir, "accel", h->kvm ? "kvm" : "tcg",
                                               "accel_reason", h->accel_reason, "vmm", "name", "qemu", "path",
                                               h->qemu_path, "version", api->qemu_version, "kernel", kernel_info(h)));
-    (void)json_object_update_new(j, json_pack("{s:I, s:o, s:I, s:I, s:o}", "vm_count", (json_int_t)s.vms,
+    (void)json_object_update_new(j, json_pack("{s:I, s:o, s:I, s:I, s:o, s:o}", "vm_count", (json_int_t)s.vms,
                                               "vms_by_status", by_status(&s), "plugin_count", (json_int_t)s.plugins,
-                                              "strangers", (json_int_t)s.strangers, "memory", memory_info()));
+                                              "strangers", (json_int_t)s.strangers, "memory", memory_info(), "capacity",
+                                              capacity_info(api)));
     return j;
 }
 

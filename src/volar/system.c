@@ -36,6 +36,20 @@ static void print_statuses(const json_t *by_status)
         printf("  %s: %lld\n", status, (long long)json_integer_value(n));
 }
 
+static long long number(const json_t *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
+static void print_capacity(const json_t *capacity)
+{
+    printf("Memory for VMs: %lld MB, %lld MB taken\n", number(capacity, "memory_mb"),
+           number(capacity, "memory_taken_mb"));
+    printf("vCPUs for VMs: %lld, %lld taken\n", number(capacity, "vcpus"), number(capacity, "vcpus_taken"));
+    print_size("Disk free", json_object_get(capacity, "disk_free_bytes"));
+    print_size("Disk reserve", json_object_get(capacity, "disk_reserve_bytes"));
+}
+
 static void print_info(const json_t *j)
 {
     const json_t *memory = json_object_get(j, "memory");
@@ -52,6 +66,7 @@ static void print_info(const json_t *j)
     print_patches(json_object_get(j, "kernel"));
     print_size("Host memory", json_object_get(memory, "host_total_bytes"));
     print_size("Host memory available", json_object_get(memory, "host_available_bytes"));
+    print_capacity(json_object_get(j, "capacity"));
     printf("VMs: %lld\n", (long long)json_integer_value(json_object_get(j, "vm_count")));
     print_statuses(json_object_get(j, "vms_by_status"));
     printf("Plugins: %lld\n", (long long)json_integer_value(json_object_get(j, "plugin_count")));

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Another configuration for a VM that exists. It is an intent like start and stop, so that it comes in its turn; judged
+ * when that has come, recorded in the same transaction as the restart it may ask for, and in memory after that.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "engine/draft.h"
+
+struct configure {
+    struct vm_also also;
+    struct vm_request req;
+    bool owned; /* revision is to be written */
+    int64_t revision;
+    bool restart;
+    struct draft draft;
+};
+
+void configure_free(struct configure *c)
+{
+    if (!c) return;
+    draft_done(&c->draft);
+    vm_request_done(&c->req);
+    free(c);
+}
+DEFINE_AUTO(struct configure *, configure_free)
+
+bool configure_restarts(const struct configure *c)
+{
+    return c->restart;
+}
+
+static int configure_run(struct vm_also *also, struct store_tx *tx, const char *status, struct vl_error *err)
+{
+    struct configure *c = container_of(also, struct configure, also);
+    const struct vm_row *row = &c->draft.row;
+    int r;
+
+    if ((r = store_vm_configure(tx, row, err)) < 0 || (r = store_port_clear(tx, row->id, err)) < 0 ||
+        (r = draft_insert_ports(&c->draft, tx, err)) < 0)
+        return r;
+    return store_event_add(tx, row->id, row->name, "VM_UPDATED", status, "vm configuration changed", wall_ms(), err);
+}
+
+/* Called with the row's other changes applied, the intent still at the queue's head. */
+void configure_apply(struct vm *vm, struct configure *c)
+{
+    auto_free char *old = vm->manifest.initramfs.checksum ? strdup(vm->manifest.initramfs.checksum) : NULL;
+
+    CRASH_POINT("configure.committed");
+    draft_swap(&c->draft);
+    draft_done(&c->draft);
+    artifact_release(vm->engine, old);
+    log_info("vm=%s configured%s", vm->row.name, c->restart ? ", restarting" : "");
+}
+
+int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, struct vl_error *err)
+{
+    int r = draft_judge(&c->draft, vm->engine, &c->req, vm, c->restart || vm->desire == DESIRE_RUNNING, err);
+
+    if (r < 0) return r;
+    c->draft.row.revision = c->owned ? c->revision : vm->row.revision;
+    c->also.run = configure_run;
+    *ret = &c->also;
+    return 0;
+}
+
+int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
+                        enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err)
+{
+    auto_(configure_freep) struct configure *c = calloc(1, sizeof(*c));
+    int r;
+
+    if (!c || schema_copy(&vm_request_schema, req, &c->req) < 0) return vl_fail_errno(err, ENOMEM, "configure VM");
+    c->owned = owner != NULL;
+    if (owner) c->revision = owner->revision;
+    c->restart = restart;
+    r = vm_ask(e, req->name, INTENT_CONFIGURE, c, restart ? (enum wait_for)want : WAIT_COMMIT, timeout_ms, done, arg,
+               err);
+    if (r == 0) (void)take_ptr(c);
+    return r;
+}
