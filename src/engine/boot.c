@@ -146,6 +146,7 @@ static int guest_config_fill(const struct vm *vm, struct guest_config *g)
     g->network.gateway = strdup(net->gateway_text);
     g->network.mac = strdup(vm->row.mac_address);
     if (!g->hostname || !g->shutdown || !g->network.address || !g->network.gateway || !g->network.mac) return -ENOMEM;
+    if (schema_copy(&health_check_schema, &vm->manifest.health_check, &g->health_check) < 0) return -ENOMEM;
     return schema_copy(&workload_schema, &vm->manifest.workload, &g->workload);
 }
 
