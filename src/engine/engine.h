@@ -148,8 +148,9 @@ int engine_plugin_enable(struct engine *e, const char *name, bool enabled, engin
 int engine_plugin_remove(struct engine *e, const char *name, engine_done done, void *arg, struct vl_error *err);
 
 /*
- * Somebody else who refers to artifacts, as `wanted` tells: what it says yes to stays. What it does not want any more
- * it releases: deleted, unless a plugin or VM refers to it. checksum is as in manifests; NULL is fine.
+ * Somebody else who refers to artifacts, as `wanted` tells: what it says yes to stays. To be named before engine_start.
+ * What it does not want any more it releases: deleted, unless a plugin or VM refers to it. checksum is as in manifests;
+ * NULL is fine.
  */
 void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const char *checksum), void *arg);
 void engine_release_artifact(struct engine *e, const char *checksum);

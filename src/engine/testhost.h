@@ -113,18 +113,17 @@ static inline void engine_end(struct host *h)
     h->store = NULL;
 }
 
-static inline void put_artifact(struct host *h)
+static inline void put_artifact(struct host *h, const char *archive, char hex[static SHA256_HEX + 1])
 {
-    static const char archive[] = "070701 is how an archive begins";
     char path[96];
     auto_close int fd = -1;
 
     path_of(h, "archive", path, sizeof(path));
-    put(h, "archive", archive, sizeof(archive));
+    put(h, "archive", archive, strlen(archive));
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_int_equal(sha256_fd(fd, h->hex, NULL, NULL), 0);
+    assert_int_equal(sha256_fd(fd, hex, NULL, NULL), 0);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    assert_int_equal(artifact_put_fd(h->artifacts, h->hex, fd, NULL), 0);
+    assert_int_equal(artifact_put_fd(h->artifacts, hex, fd, NULL), 0);
 }
 
 static inline void put_vmm(struct host *h)
@@ -154,7 +153,7 @@ static inline int setup(void **state)
     path_of(h, "artifacts", path, sizeof(path));
     assert_int_equal(loop_new(&h->loop), 0);
     assert_int_equal(artifacts_open(path, &h->artifacts, NULL), 0);
-    put_artifact(h);
+    put_artifact(h, "070701 is how an archive begins", h->hex);
     put_vmm(h);
     engine_begin(h);
     *state = h;
@@ -198,14 +197,56 @@ static inline void on_plugin(void *arg, int r, const struct vl_error *err)
     if (err) a->err = *err;
 }
 
-static inline struct answer install(struct host *h, const char *hex)
+static inline struct answer install_as(struct host *h, const char *name, const char *agent, const char *hex)
 {
-    json_auto_t *m = json_pack("{s:s, s:s, s:{s:s, s:s+}, s:{s:[s]}}", "name", "p", "version", "1", "initramfs", "url",
-                               "/x", "checksum", "sha256:", hex, "workload", "entrypoint", "/bin/x");
+    json_auto_t *m =
+        json_pack("{s:s, s:s, s:s, s:{s:s, s:s+}, s:{s:[s]}}", "name", name, "version", "1", "agent", agent,
+                  "initramfs", "url", "/x", "checksum", "sha256:", hex, "workload", "entrypoint", "/bin/x");
     struct answer a = {0};
 
     assert_non_null(m);
     assert_int_equal(engine_plugin_install(h->engine, m, NULL, on_plugin, &a, NULL), 0);
+    until(h, &a.done);
+    return a;
+}
+
+static inline struct answer install(struct host *h, const char *hex)
+{
+    return install_as(h, "p", "kestrel", hex);
+}
+
+/* Plugin "q": nobody answers, and its VMs are running all the same. */
+static inline struct answer install_agentless(struct host *h)
+{
+    return install_as(h, "q", "none", h->hex);
+}
+
+static inline void install_disabled(struct host *h, const char *name)
+{
+    struct answer a = {0};
+
+    assert_int_equal(install_as(h, name, "none", h->hex).r, 0);
+    assert_int_equal(engine_plugin_enable(h->engine, name, false, on_plugin, &a, NULL), 0);
+    until(h, &a.done);
+    assert_int_equal(a.r, 0);
+}
+
+static inline void request_of(const char *text, struct vm_request *ret)
+{
+    json_auto_t *j = NULL;
+    struct vl_error err = {0};
+
+    assert_int_equal(json_parse(text, strlen(text), "request", &j, NULL), 0);
+    if (vm_request_decode(j, ret, NULL, &err) < 0) fail_msg("%s: %s", text, err.msg);
+}
+
+static inline struct answer configure(struct host *h, const char *text, bool restart)
+{
+    auto_vm_request req = {0};
+    struct answer a = {0};
+
+    request_of(text, &req);
+    assert_int_equal(engine_vm_configure(h->engine, &req, NULL, restart, VM_WANT_RUNNING, WAIT_MS, on_vm, &a, NULL), 0);
     until(h, &a.done);
     return a;
 }

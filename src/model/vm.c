@@ -127,9 +127,12 @@ static int settle_manifest(struct vm_config *c, char **ret_name, struct strv *no
     int r;
 
     if (!is_set(c->manifest)) return 0;
-    if ((r = json_parse(c->manifest, strlen(c->manifest), "config.manifest", &given, err)) < 0 ||
-        (r = manifest_decode(given, "config.manifest", &m, &settled, notes, err)) < 0)
-        return r;
+    if ((r = json_parse(c->manifest, strlen(c->manifest), "config.manifest", &given, err)) < 0) return r;
+    if (json_object_size(given) == 0) { /* as clients write what was never set */
+        free(take_ptr(c->manifest));
+        return 0;
+    }
+    if ((r = manifest_decode(given, "config.manifest", &m, &settled, notes, err)) < 0) return r;
     if (!(text = json_text(settled))) return vl_fail_errno(err, ENOMEM, "decode config.manifest");
     free(c->manifest);
     c->manifest = text;

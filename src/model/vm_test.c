@@ -18,6 +18,8 @@ static json_t *parse(const char *text)
 #define CONFIG(part) WITH("\"config\":{" part "}")
 #define PORT(part)   CONFIG("\"expose\":[{" part "}]")
 
+#define KERNEL_ONLY(name) "{\"name\":\"" name "\",\"version\":\" 1 \",\"agent\":\"none\"}"
+
 static const struct {
     const char *json, *message;
 } bad[] = {
@@ -47,6 +49,10 @@ static const struct {
     {CONFIG("\"resources\":{\"cpu_cores\":100}"), "config.resources.cpu_cores is 100, allowed 1 to 64"},
     {CONFIG("\"resources\":4"), "config.resources must be an object, is an integer"},
     {CONFIG("\"manifest\":\"x\""), "config.manifest must be an object, is a string"},
+    {CONFIG("\"manifest\":{\"name\":\"nginx\"}"), "config.manifest: version is missing"},
+    {CONFIG("\"manifest\":" KERNEL_ONLY("caddy")), "config.manifest.name is \"caddy\", the plugin is \"nginx\""},
+    {CONFIG("\"metadata\":7"), "config.metadata must be an object, is an integer"},
+    {CONFIG("\"restart\":\"sometimes\""), "config.restart is \"sometimes\", allowed: no, on-failure, always"},
     {CONFIG("\"expose\":{}"), "config.expose must be an array of objects, is an object"},
     {CONFIG("\"expose\":[80]"), "config.expose[0] must be an object, is an integer"},
     {PORT(""), "config.expose[0].port is missing"},
@@ -117,6 +123,22 @@ static void the_configuration_wins(void **state)
     assert_string_equal(req.runtime, "s");
     assert_int_equal(req.cpu_cores, 2);
     assert_int_equal(req.memory_mb, 64);
+}
+
+static void a_manifest_names_its_plugin(void **state)
+{
+    json_auto_t *in =
+        parse("{\"name\":\"web\",\"config\":{\"kernel_override\":\" \",\"manifest\":" KERNEL_ONLY("caddy") "}}");
+    json_auto_t *blank = parse(CONFIG("\"manifest\":{}"));
+    auto_vm_request req = {0}, none = {0};
+
+    (void)state;
+    assert_int_equal(vm_request_decode(in, &req, NULL, NULL), 0);
+    assert_string_equal(req.plugin, "caddy");
+    assert_non_null(strstr(req.config.manifest, "\"version\":\"1\"")); /* settled */
+    assert_null(req.config.kernel_override);
+    assert_int_equal(vm_request_decode(blank, &none, NULL, NULL), 0);
+    assert_null(none.config.manifest);
 }
 
 static void what_the_original_client_sends(void **state)
@@ -390,6 +412,7 @@ int main(void)
         cmocka_unit_test(bad_requests_are_refused_by_field),
         cmocka_unit_test(ports_are_bounded),
         cmocka_unit_test(the_configuration_wins),
+        cmocka_unit_test(a_manifest_names_its_plugin),
         cmocka_unit_test(what_the_original_client_sends),
         cmocka_unit_test(an_encoded_request_means_the_same),
         cmocka_unit_test(statuses),

@@ -400,6 +400,30 @@ static void ports_are_unique_until_their_vm_is_deleted(void **state)
     works(testdb_run(&db, insert_port, &row));
 }
 
+static int clear_ports(struct store_tx *tx, void *arg, struct vl_error *err)
+{
+    return store_port_clear(tx, *(int64_t *)arg, err);
+}
+
+static void ports_of_one_vm_are_cleared(void **state)
+{
+    int64_t web = insert_named("web"), other = insert_named("other");
+    struct port_row row = {.vm_id = web, .protocol = "tcp", .host_ip = "127.0.0.1", .host_port = 8080, .port = 80};
+    struct ports ports = {0};
+
+    (void)state;
+    works(testdb_run(&db, insert_port, &row));
+    row.vm_id = other;
+    row.host_port = 8081;
+    works(testdb_run(&db, insert_port, &row));
+    works(testdb_run(&db, clear_ports, &web));
+    works(testdb_run(&db, clear_ports, &web));
+    works(testdb_run(&db, read_ports, &ports));
+    assert_int_equal(ports.n, 1);
+    assert_int_equal(ports.rows[0].vm_id, other);
+    port_row_done(&ports.rows[0]);
+}
+
 static void bad_ports_are_refused(void **state)
 {
     int64_t web = insert_named("web");
@@ -536,6 +560,7 @@ int main(void)
         with_db(a_vm_has_one_lease),
         with_db(leases_of_another_subnet_do_not_count),
         with_db(ports_are_unique_until_their_vm_is_deleted),
+        with_db(ports_of_one_vm_are_cleared),
         with_db(bad_ports_are_refused),
         with_db(plugins_are_replaced_by_name),
         with_db(the_newest_events_are_kept),

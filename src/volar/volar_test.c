@@ -97,7 +97,7 @@ static void body_from_options(void **state)
     auto_strv publish = {0};
     auto_free char *body = NULL;
     json_auto_t *j = NULL;
-    struct create_options o = {.plugin = "nginx", .cpu = 2, .memory = 512};
+    struct create_options o = {.plugin = "nginx", .kernel = "/k/vmlinux", .cpu = 2, .memory = 512};
 
     (void)state;
     assert_int_equal(strv_add(&publish, "8080:80"), 0);
@@ -110,6 +110,7 @@ static void body_from_options(void **state)
     j = (json_decref(j), NULL);
     assert_non_null(strstr(body, "\"host_port\":8080"));
     assert_non_null(strstr(body, "\"protocol\":\"udp\""));
+    assert_non_null(strstr(body, "\"kernel_override\":\"/k/vmlinux\""));
     assert_null(strstr(body, "runtime"));
 }
 

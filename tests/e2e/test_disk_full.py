@@ -50,8 +50,8 @@ def test_fledge_on_a_full_disk(tmp_path):
 class SmallDisk(volant.Host):
     """A host whose state folder is a disk of some megabytes."""
 
-    def __init__(self, megabytes, reserve=0):
-        super().__init__(VOLANT_DISK_RESERVE=str(reserve))
+    def __init__(self, megabytes, reserve=0, **environment):
+        super().__init__(VOLANT_DISK_RESERVE=str(reserve), **environment)
         os.mkdir(self.state)
         mount = f'mount -t tmpfs -o size={megabytes}m,mode=711 tmpfs "$0" && exec "$@"'
         self.wrapper = ["unshare", "-m", "sh", "-c", mount, self.state]
