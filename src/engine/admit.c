@@ -40,16 +40,20 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* All shares but those of one VM. */
+/* All shares but that of one VM (NULL: all). */
 static struct share taken(const struct engine *e, const struct vm *but)
 {
     struct share s = {0};
 
     for (const struct vm *vm = e->vms; vm; vm = vm->next) {
-        const struct draft *d = draft_of(e, vm);
-        bool runs = vm->desire == DESIRE_RUNNING || vm->admitted, will = d && d->to_run;
+        const struct draft *d;
+        bool runs, will;
 
-        if (vm == but || (!runs && !will)) continue;
+        if (vm == but) continue;
+        d = draft_of(e, vm);
+        runs = vm->desire == DESIRE_RUNNING || vm->admitted;
+        will = d && d->to_run;
+        if (!runs && !will) continue;
         add(&s, larger(runs ? vm->row.memory_mb : 0, will ? d->row.memory_mb : 0),
             larger(runs ? vm->row.cpu_cores : 0, will ? d->row.cpu_cores : 0));
     }

@@ -10,7 +10,7 @@ static int64_t begin_with_memory(struct host *h)
     struct engine_capacity c;
 
     engine_end(h);
-    h->admission.memory_percent = (int)((SPACE_MB * 100 + total_mb - 1) / total_mb);
+    h->admission.memory_percent = (int)((SPACE_MB * 100L + total_mb - 1) / total_mb);
     engine_begin(h);
     assert_int_equal(install_agentless(h).r, 0);
     engine_capacity(h->engine, &c);
