@@ -53,6 +53,7 @@ void configure_apply(struct vm *vm, struct configure *c)
     CRASH_POINT("configure.committed");
     draft_swap(&c->draft);
     draft_done(&c->draft);
+    CRASH_POINT("configure.applied");
     artifact_release(vm->engine, old);
     log_info("vm=%s configured%s", vm->row.name, c->restart ? ", restarting" : "");
 }
