@@ -22,5 +22,8 @@ struct vmm_driver {
     int (*command)(const struct vmm_boot *b, struct vmm_command *ret, struct vl_error *err);
     /* Asks the VMM to end at once over its control socket; the guest is not told. */
     int (*quit)(const char *dir, int64_t deadline_ms, struct vl_error *err);
+    /* Stops and continues its vCPUs; doing it twice is fine. */
+    int (*pause)(const char *dir, bool paused, int64_t deadline_ms, struct vl_error *err);
+    int (*state)(const char *dir, int64_t deadline_ms, enum vmm_state *ret, struct vl_error *err);
 };
 extern const struct vmm_driver qemu_driver;

@@ -42,6 +42,16 @@ int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms
     return vl_fail(err, VL_INTERNAL, "the VMM, process %d, does not end although it was killed", (int)run->vmm.pid);
 }
 
+int vmm_pause(const char *dir, bool paused, int64_t deadline_ms, struct vl_error *err)
+{
+    return qemu_driver.pause(dir, paused, deadline_ms, err);
+}
+
+int vmm_state_read(const char *dir, int64_t deadline_ms, enum vmm_state *ret, struct vl_error *err)
+{
+    return qemu_driver.state(dir, deadline_ms, ret, err);
+}
+
 int vmm_folder_remove(const char *vms_dir, int64_t id, struct vl_error *err)
 {
     auto_close int fd = open_dir(vms_dir);

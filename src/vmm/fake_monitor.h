@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For test programs that play the VMM: its monitor (QMP), as far as ending it goes. */
+/* For test programs that play the VMM: its monitor (QMP), as far as ending and pausing it goes. */
 #pragma once
 #include <string.h>
 #include <sys/socket.h>
@@ -9,7 +9,10 @@
 /* One client; true once it was told to quit. */
 static inline bool serve_monitor(void)
 {
-    static const char greeting[] = "{\"QMP\":{}}\n", ok[] = "{\"return\":{}}\n";
+    static const char greeting[] = "{\"QMP\":{}}\n", ok[] = "{\"return\":{}}\n",
+                      runs[] = "{\"return\":{\"status\":\"running\"}}\n",
+                      stands[] = "{\"return\":{\"status\":\"paused\"}}\n";
+    static bool paused;
     auto_close int fd = accept4(VMM_FD_QMP, NULL, NULL, SOCK_CLOEXEC);
     char buf[256];
     ssize_t n;
@@ -18,7 +21,12 @@ static inline bool serve_monitor(void)
     (void)send(fd, greeting, sizeof(greeting) - 1, MSG_NOSIGNAL);
     while ((n = recv(fd, buf, sizeof(buf) - 1, 0)) > 0) {
         buf[n] = '\0';
-        (void)send(fd, ok, sizeof(ok) - 1, MSG_NOSIGNAL);
+        if (strstr(buf, "\"stop\"")) paused = true;
+        if (strstr(buf, "\"cont\"")) paused = false;
+        if (strstr(buf, "query-status"))
+            (void)send(fd, paused ? stands : runs, paused ? sizeof(stands) - 1 : sizeof(runs) - 1, MSG_NOSIGNAL);
+        else
+            (void)send(fd, ok, sizeof(ok) - 1, MSG_NOSIGNAL);
         if (strstr(buf, "quit")) return true;
     }
     return false;

@@ -286,12 +286,38 @@ static int qemu_command(const struct vmm_boot *b, struct vmm_command *ret, struc
     return 0;
 }
 
-static int qemu_quit(const char *dir, int64_t deadline_ms, struct vl_error *err)
+static int monitor(const char *dir, const char *command, int64_t deadline_ms, json_t **ret, struct vl_error *err)
 {
     char path[256];
     int r = strf(path, sizeof(path), "%s/qmp", dir);
 
-    return r < 0 ? vl_fail_errno(err, r, "path of %s/qmp", dir) : qmp_run(path, "quit", deadline_ms, err);
+    return r < 0 ? vl_fail_errno(err, r, "path of %s/qmp", dir) : qmp_run(path, command, deadline_ms, ret, err);
+}
+
+static int qemu_quit(const char *dir, int64_t deadline_ms, struct vl_error *err)
+{
+    return monitor(dir, "quit", deadline_ms, NULL, err);
+}
+
+static int qemu_pause(const char *dir, bool paused, int64_t deadline_ms, struct vl_error *err)
+{
+    return monitor(dir, paused ? "stop" : "cont", deadline_ms, NULL, err);
+}
+
+/* RunState of qapi/run-state.json. internal-error: KVM gave up on the guest, which will never run again. */
+static int qemu_state(const char *dir, int64_t deadline_ms, enum vmm_state *ret, struct vl_error *err)
+{
+    json_auto_t *status = NULL;
+    const char *text;
+    int r = monitor(dir, "query-status", deadline_ms, &status, err);
+
+    if (r < 0) return r;
+    if (!(text = json_string_value(json_object_get(status, "status"))))
+        return vl_fail(err, VL_INTERNAL, "QMP: the VMM does not tell its status");
+    *ret = str_eq(text, "running")                                      ? VMM_RUNS
+           : str_eq(text, "internal-error") || str_eq(text, "io-error") ? VMM_BROKEN
+                                                                        : VMM_PAUSED;
+    return 0;
 }
 
 const struct vmm_driver qemu_driver = {
@@ -299,4 +325,6 @@ const struct vmm_driver qemu_driver = {
     .shutdown = "reboot",
     .command = qemu_command,
     .quit = qemu_quit,
+    .pause = qemu_pause,
+    .state = qemu_state,
 };

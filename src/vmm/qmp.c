@@ -70,7 +70,8 @@ static int refused(const json_t *error, const char *command, struct vl_error *er
     return vl_fail(err, VL_INTERNAL, "QMP: the VMM refuses '%s': %.200s", command, shown.failed ? "" : shown.data);
 }
 
-static int execute(struct qmp *q, const char *command, struct vl_error *err)
+/* *ret, if wanted, gets what the command returned. */
+static int execute(struct qmp *q, const char *command, json_t **ret, struct vl_error *err)
 {
     char line[128];
     int r = strf(line, sizeof(line), "{\"execute\":\"%s\"}\n", command);
@@ -80,15 +81,17 @@ static int execute(struct qmp *q, const char *command, struct vl_error *err)
     if (send(q->fd, line, (size_t)r, MSG_NOSIGNAL) != (ssize_t)r) return vl_fail_errno(err, errno, "QMP '%s'", command);
     for (;;) {
         json_auto_t *answer = NULL;
-        const json_t *error;
+        json_t *error, *value;
 
         if ((r = next(q, &answer, err)) < 0) return r;
         if ((error = json_object_get(answer, "error"))) return refused(error, command, err);
-        if (json_object_get(answer, "return")) return 0;
+        if (!(value = json_object_get(answer, "return"))) continue;
+        if (ret) *ret = json_incref(value);
+        return 0;
     }
 }
 
-int qmp_run(const char *path, const char *command, int64_t deadline_ms, struct vl_error *err)
+int qmp_run(const char *path, const char *command, int64_t deadline_ms, json_t **ret, struct vl_error *err)
 {
     auto_(qmp_done) struct qmp q = {.fd = unix_connect(path), .deadline_ms = deadline_ms};
     json_auto_t *greeting = NULL;
@@ -97,6 +100,6 @@ int qmp_run(const char *path, const char *command, int64_t deadline_ms, struct v
     if (q.fd < 0) return vl_fail_errno(err, q.fd, "connect to %s", path);
     if ((r = next(&q, &greeting, err)) < 0) return r;
     if (!json_object_get(greeting, "QMP")) return vl_fail(err, VL_INTERNAL, "%s does not speak QMP", path);
-    if ((r = execute(&q, "qmp_capabilities", err)) < 0) return r;
-    return execute(&q, command, err);
+    if ((r = execute(&q, "qmp_capabilities", NULL, err)) < 0) return r;
+    return execute(&q, command, ret, err);
 }

@@ -63,7 +63,7 @@ static int run(const struct monitor *monitor, char heard[static 512], int timeou
         _exit(0);
     }
     (void)close(m->listener);
-    r = qmp_run(path, "quit", mono_ms() + timeout_ms, err);
+    r = qmp_run(path, "quit", mono_ms() + timeout_ms, NULL, err);
     assert_int_equal(waitpid(child, NULL, 0), child);
     memcpy(heard, m->heard, sizeof(m->heard));
     (void)munmap(m, sizeof(*m));
@@ -129,9 +129,9 @@ static void busy(void **state)
     (void)state;
     assert_non_null(mkdtemp(dir));
     assert_true(strf(path, sizeof(path), "%s/qmp", dir) > 0);
-    assert_int_equal(qmp_run(path, "quit", begin + 1000, &err), -ENOENT);
+    assert_int_equal(qmp_run(path, "quit", begin + 1000, NULL, &err), -ENOENT);
     assert_true((listener = unix_listen(path, 4, 0600)) >= 0);
-    assert_int_equal(qmp_run(path, "quit", begin + 50, &err), -ETIMEDOUT);
+    assert_int_equal(qmp_run(path, "quit", begin + 50, NULL, &err), -ETIMEDOUT);
     assert_true(mono_ms() - begin >= 50);
     assert_int_equal(remove_tree_at(AT_FDCWD, dir), 0);
 }

@@ -94,6 +94,12 @@ int vmm_launch(const struct vmm_boot *b, int64_t deadline_ms, struct vmm_run *re
  * folder. */
 int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms, struct vl_error *err);
 
+/* Its vCPUs stand still (or go on). */
+int vmm_pause(const char *dir, bool paused, int64_t deadline_ms, struct vl_error *err);
+/* What the VMM says of its guest. */
+enum vmm_state { VMM_RUNS, VMM_PAUSED, VMM_BROKEN /* the guest cannot go on */ };
+int vmm_state_read(const char *dir, int64_t deadline_ms, enum vmm_state *ret, struct vl_error *err);
+
 /* run.json: 0, -ENOENT (no such boot recorded), or an error for a damaged file. */
 int vmm_run_read(const char *dir, struct vmm_run *ret, struct vl_error *err);
 /* The kernel command line of that boot, as vm.json tells; the caller's. */
