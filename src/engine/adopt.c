@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "engine/vm.h"
@@ -14,6 +15,7 @@
 #define FIND_MS       3000 /* for a shim that is just starting to say who it is */
 #define FIND_TRIES    5
 #define FIND_AGAIN_MS 1000
+#define STATE_MS      2000  /* for the VMM to say whether its guest runs */
 #define AGENT_MS      30000 /* for the agent of an adopted VM to answer */
 /* What is named with a larger number is no folder of ours: an id must leave room for a user id. */
 #define VM_ID_MAX 2000000000
@@ -25,9 +27,22 @@ struct adopt {
     int r; /* 0: this very boot runs; -ENOENT, -ESRCH: it does not; else nobody knows */
     int tries;
     struct vmm_run run;
+    bool paused;
     char *cmdline; /* of a launch whose commit was cut off */
     struct vl_error err;
 };
+
+/* One that does not answer is adopted all the same: it will be noticed (hang.c). */
+static void ask_state(struct adopt *a)
+{
+    enum vmm_state state;
+    struct vl_error err = {0};
+
+    if (vmm_state_read(a->vm->dir, mono_ms() + STATE_MS, &state, &err) < 0)
+        log_warn("vm=%s: its VMM does not tell its state: %s", a->vm->row.name, err.msg);
+    else
+        a->paused = state == VMM_PAUSED;
+}
 
 static void adopt_run(struct job *j)
 {
@@ -40,6 +55,7 @@ static void adopt_run(struct job *j)
     if (a->r < 0) return;
     host_boot_id(boot_id);
     a->r = str_eq(a->run.host_boot_id, boot_id) ? proc_open(&a->run.vmm, &fd) : -ESRCH;
+    if (a->r == 0) ask_state(a);
     if (a->r == 0 && a->vm->row.pid != a->run.vmm.pid) (void)vmm_cmdline_read(a->vm->dir, a->vm->row.boot, &a->cmdline);
 }
 
@@ -92,6 +108,9 @@ static void adopt_done(struct job *j, bool cancelled)
         if (a->r == 0) {
             log_info("vm=%s adopted, pid %d, status %s", vm->row.name, (int)a->run.vmm.pid, vm_status_name(vm->status));
             vm_attach(vm, &a->run, AGENT_MS);
+            vm->paused = a->paused;
+            hang_watch(vm->engine);
+            CRASH_POINT("adopt.attached");
             if (a->cmdline) record_launch(vm, a->cmdline);
         } else if (vm->status == VM_STARTING && a->r == -ENOENT) {
             log_info("vm=%s: its launch was cut off, launching again", vm->row.name);
@@ -109,6 +128,8 @@ void vm_adopt(struct vm *vm)
 {
     struct adopt *a;
 
+    if (vm->status == VM_PENDING) vm_queue(vm);
+    if (vm->status == VM_STARTING) vm_slot_keep(vm);
     if (vm_status_ended(vm->status) || vm->status == VM_PENDING || !*vm->row.boot) {
         vm_step(vm);
         return;

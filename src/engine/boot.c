@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "engine/vm.h"
 #include "vmm/driver.h"
@@ -21,6 +22,7 @@ void random_token(char token[static BOOT_TOKEN_LEN + 1])
 
 static void boot_begun(struct vm *vm)
 {
+    CRASH_POINT("start.token_recorded");
     vm->token_fresh = true;
 }
 
@@ -35,8 +37,8 @@ void vm_begin_boot(struct vm *vm)
     c.pid = 0;
     c.reason = "";
     c.clear_exit_code = true;
+    c.not_before_ms = 0;
     c.event = "VM_STARTING";
-    c.message = vm->attempts ? "vm starting again" : "vm starting";
     vm_commit(vm, &c, boot_begun, NULL);
 }
 
@@ -94,6 +96,7 @@ static void launch_run(struct job *j)
         b.initrd_source = archive;
     }
     l->r = vmm_launch(&b, mono_ms() + LAUNCH_MS, &l->run, &l->cmdline, &l->err);
+    CRASH_POINT("start.launched");
 }
 
 static void launch_done(struct job *j, bool cancelled)
@@ -158,6 +161,7 @@ void vm_launch(struct vm *vm)
     vm->token_fresh = false;
     vm->attempts++;
     vm->ready = vm->agent_up = vm->late = vm->agent_awaited = vm->stop_asked = vm->workload_ended = false;
+    vm->health = HEALTH_NONE;
     *vm->reason_now = '\0';
     if (l && (r = guest_config_fill(vm, &l->guest)) == 0) {
         l->vm = vm;
@@ -203,6 +207,9 @@ static void guest_up(void *arg, const struct guest_health *health)
     vm->agent_up = true;
     vm->ready = health->ready;
     *vm->reason_now = '\0';
+    vm_heard(vm);
+    vm_take_health(vm, health->health, health->reason);
+    if (vm->status == VM_RUNNING) vm_begin_budget(vm); /* adopted before it was healthy */
     loop_untimer(&vm->retry);
     log_debug("vm=%s agent up, version %s, state %s", vm->row.name, health->version, health->state);
     vm_settle(vm);
@@ -221,12 +228,14 @@ static void guest_event(void *arg, const struct guest_event *ev)
 {
     struct vm *vm = arg;
 
-    if (str_eq(ev->type, "ready"))
+    vm_heard(vm);
+    if (str_eq(ev->type, "ready")) {
         vm->ready = true;
-    else if (str_eq(ev->type, "state"))
+    } else if (str_eq(ev->type, "state") || str_eq(ev->type, "health")) {
         vm->ready = ev->ready;
-    else if (str_eq(ev->type, "workload_exited"))
-        workload_exited(vm, ev->code);
+        vm_take_health(vm, ev->health, ev->reason);
+    }
+    if (str_eq(ev->type, "workload_exited")) workload_exited(vm, ev->code);
     vm_settle(vm);
     vm_step(vm);
 }
@@ -244,6 +253,7 @@ static void guest_down(void *arg, const char *why, bool final)
     struct vm *vm = arg;
 
     log_debug("vm=%s agent down%s: %s", vm->row.name, final ? " for good" : "", why);
+    vm->pinged = false;                             /* its answer will not come */
     if (!final || vm->status != VM_RUNNING) return; /* the boot's or the stop's deadline decides */
     (void)strf(vm->reason_now, sizeof(vm->reason_now), "the guest agent does not answer: %.80s", why);
     log_warn("vm=%s: %s", vm->row.name, vm->reason_now);
@@ -273,6 +283,7 @@ void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_
 
     vm->run = *run;
     vm->live = true;
+    vm->heard_ms = mono_ms();
     vm->agent_up = vm->status != VM_STARTING; /* an adopted VM's has answered before */
     if ((r = proc_open(&run->vmm, &fd)) < 0 || (r = loop_watch(loop, &vm->vmm_watch, fd, EPOLLIN, vmm_ended)) < 0) {
         if (fd >= 0) (void)close(fd);
@@ -292,6 +303,7 @@ void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_
 void vm_detach(struct vm *vm)
 {
     loop_untimer(&vm->deadline);
+    loop_untimer(&vm->budget);
     loop_untimer(&vm->retry);
     if (vm->vmm_watch.fd >= 0) {
         loop_unwatch(&vm->vmm_watch);
@@ -300,12 +312,17 @@ void vm_detach(struct vm *vm)
     }
     guest_free(take_ptr(vm->guest));
     vm->live = vm->ready = vm->agent_up = vm->late = vm->vmm_gone = vm->agent_awaited = vm->stop_asked = false;
+    vm->paused = vm->hung = vm->pinged = vm->health_news = vm->hang_news = vm->over_budget = false;
+    vm->health = HEALTH_NONE;
+    (void)string_set(&vm->health_reason, NULL);
 }
 
 static void running_done(struct vm *vm)
 {
     if (!vm->workload_ended) loop_untimer(&vm->deadline);
     vm->late = false;
+    hang_watch(vm->engine);
+    vm_begin_budget(vm);
 }
 
 void vm_commit_running(struct vm *vm)
@@ -314,7 +331,15 @@ void vm_commit_running(struct vm *vm)
 
     c.status = VM_RUNNING;
     c.reason = "";
+    c.started_ms = wall_ms();
     c.event = "VM_RUNNING";
-    c.message = "vm running";
     vm_commit(vm, &c, running_done, NULL);
+}
+
+void vm_boot_failed(struct vm *vm)
+{
+    struct verdict v = {.status = VM_FAILED, .event = "VM_FAILED"};
+
+    (void)strf(v.reason, sizeof(v.reason), "%s", *vm->reason_now ? vm->reason_now : "the VM could not be booted");
+    vm_end_commit(vm, &v);
 }

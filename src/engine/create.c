@@ -12,12 +12,15 @@ struct create {
     struct store_op op;
     struct draft draft;
     struct waiter *waiter;
+    struct engine *engine;
+    bool slot; /* it boots at once */
 };
 
 static void create_free(struct create *c)
 {
     draft_done(&c->draft);
     waiter_free(c->waiter);
+    if (c->slot) slot_give_back(c->engine);
     free(c);
 }
 DEFINE_AUTO(struct create *, create_free)
@@ -31,13 +34,14 @@ void creates_forget(struct engine *e, const void *arg)
     }
 }
 
-static int row_fill(struct vm_row *row, const struct vm_owner *owner)
+/* Without a boot token where it has to wait for its turn. */
+static int row_fill(struct vm_row *row, const struct vm_owner *owner, bool at_once)
 {
-    char token[BOOT_TOKEN_LEN + 1];
+    char token[BOOT_TOKEN_LEN + 1] = "";
 
-    random_token(token);
+    if (at_once) random_token(token);
     row->desired = strdup(vm_desire_name(DESIRE_RUNNING));
-    row->status = strdup(vm_status_name(VM_STARTING));
+    row->status = strdup(vm_status_name(at_once ? VM_STARTING : VM_PENDING));
     row->reason = strdup("");
     row->boot = strdup(token);
     row->kernel_cmdline = strdup("");
@@ -73,7 +77,8 @@ static int create_run(struct store_op *op, struct store_tx *tx, struct vl_error 
 
     if ((r = store_vm_insert(tx, row, &row->id, err)) < 0) return r;
     if ((r = take_address(c, tx, err)) < 0 || (r = draft_insert_ports(&c->draft, tx, err)) < 0) return r;
-    return store_event_add(tx, row->id, row->name, "VM_CREATED", "starting", "vm record created", row->created_ms, err);
+    return store_event_add(tx, row->id, row->name, "VM_CREATED", row->status, "vm record created", row->created_ms,
+                           err);
 }
 
 static void create_done(struct store_op *op, int r, const struct vl_error *err)
@@ -97,9 +102,12 @@ static void create_done(struct store_op *op, int r, const struct vl_error *err)
     }
     vm_insert(e, vm);
     draft_done(&c->draft); /* from here on it is the VM that has the ports and its share */
-    vm->token_fresh = true;
+    vm->token_fresh = vm->slot = c->slot;
+    c->slot = false; /* moved */
+    if (!vm->slot) vm_queue(vm);
     log_info("vm=%s created, id %lld, address %s", vm->row.name, (long long)vm->row.id, vm->row.ip_address);
     vm_add_waiter(vm, take_ptr(c->waiter));
+    vm_settle(vm);
     vm_step(vm);
 }
 
@@ -115,7 +123,9 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, const struc
     if (!(c = calloc(1, sizeof(*c))) || !(c->waiter = calloc(1, sizeof(*c->waiter))))
         return vl_fail_errno(err, ENOMEM, "create VM");
     if ((r = draft_judge(&c->draft, e, req, NULL, true, err)) < 0) return r;
-    if ((r = row_fill(&c->draft.row, owner)) < 0) return vl_fail_errno(err, r, "create VM");
+    c->engine = e;
+    c->slot = slot_take(e);
+    if ((r = row_fill(&c->draft.row, owner, c->slot)) < 0) return vl_fail_errno(err, r, "create VM");
     *c->waiter =
         (struct waiter){.what = (enum wait_for)want, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
     c->op = (struct store_op){.run = create_run, .done = create_done};

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a VM is stopped, why it ended, and how it is forgotten. */
+#include <signal.h>
+
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "engine/vm.h"
 
 #define AWAIT_MS     3000 /* for an agent that was there to come back */
 #define AGENT_MS     5000 /* beyond the workload's grace: to end the machine */
-#define QMP_MS       2000 /* for the VMM to obey `quit` */
-#define TERM_MS      2000 /* for the VMM to obey SIGTERM */
 #define SHIM_MS      3000 /* for the shim to write why */
 #define END_RETRY_MS 5000
 
@@ -64,7 +65,10 @@ static void end_run(struct job *j)
 {
     struct end_job *e = container_of(j, struct end_job, job);
 
-    e->r = vmm_end(e->vm->dir, &e->vm->run, QMP_MS, TERM_MS, &e->err);
+    const struct engine_config *cfg = &e->vm->engine->cfg;
+
+    e->r = vmm_end(e->vm->dir, &e->vm->run, cfg->quit_ms, cfg->term_ms, &e->err);
+    CRASH_POINT("stop.vmm_ended");
 }
 
 static void end_done(struct job *j, bool cancelled)
@@ -131,13 +135,6 @@ static void collect_run(struct job *j)
     vmm_console_end(vm->dir, &c->console);
 }
 
-struct verdict {
-    enum vm_status status;
-    bool has_code;
-    int64_t code;
-    char reason[400];
-};
-
 static void workload_verdict(int64_t code, struct verdict *v)
 {
     v->status = code == 0 ? VM_STOPPED : VM_CRASHED;
@@ -160,13 +157,34 @@ static void vmm_verdict(const struct collect *c, struct verdict *v)
     else if (!c->have_exit)
         (void)strf(v->reason, sizeof(v->reason), "the VMM ended and its shim could not say why");
     else if (c->exit.signal)
-        (void)strf(v->reason, sizeof(v->reason), "the VMM was ended by signal %d", c->exit.signal);
+        (void)strf(v->reason, sizeof(v->reason), "the VMM was ended by signal %d%s", c->exit.signal,
+                   c->exit.signal == SIGKILL ? ": somebody killed it, or the host ran out of memory (`dmesg` tells)"
+                                             : "");
     else if (c->exit.code != 0)
         (void)strf(v->reason, sizeof(v->reason), "the VMM ended with exit code %d: %.250s", c->exit.code,
                    c->exit.stderr_tail);
     else {
         v->status = VM_STOPPED;
         (void)strf(v->reason, sizeof(v->reason), "the guest ended its machine");
+    }
+}
+
+/* What runs is stopped by us for a reason, or by a client; a restart is the client's too. */
+static bool ended_for_a_reason(const struct vm *vm)
+{
+    return vm->status == VM_STOPPING && vm->desire == DESIRE_RUNNING && *vm->row.reason;
+}
+
+static void asked_verdict(const struct vm *vm, struct verdict *v)
+{
+    v->status = VM_STOPPED;
+    v->reason[0] = '\0';
+    if (ended_for_a_reason(vm)) {
+        v->status = str_starts(vm->row.reason, NOT_HEALTHY_IN_TIME) ? VM_FAILED : VM_CRASHED;
+        (void)strf(v->reason, sizeof(v->reason), "%.380s", vm->row.reason);
+    } else if (vm->stop_asked && vm->late) {
+        (void)strf(v->reason, sizeof(v->reason), "the guest did not end within %d s and was ended by its VMM",
+                   (vm->engine->cfg.stop_grace_ms + AGENT_MS) / 1000);
     }
 }
 
@@ -181,10 +199,7 @@ static void decide(const struct vm *vm, const struct collect *c, struct verdict 
         (void)strf(v->reason, sizeof(v->reason), "guest kernel panic: %.200s", c->console.text);
     } else
         vmm_verdict(c, v);
-    if (vm->status == VM_STOPPING || vm->desire == DESIRE_DELETED) {
-        v->status = VM_STOPPED; /* it was asked to */
-        v->reason[0] = '\0';
-    }
+    if (vm->status == VM_STOPPING || vm->desire == DESIRE_DELETED) asked_verdict(vm, v);
 }
 
 /*
@@ -203,22 +218,34 @@ static const char *end_event(enum vm_status s)
     return s == VM_CRASHED ? "VM_CRASHED" : s == VM_FAILED ? "VM_FAILED" : "VM_STOPPED";
 }
 
-static void end_commit(struct vm *vm, const struct verdict *v)
+static void ended(struct vm *vm)
+{
+    CRASH_POINT("stop.end_recorded");
+    *vm->reason_now = '\0';
+}
+
+void vm_end_commit(struct vm *vm, const struct verdict *v)
 {
     struct vm_change c = vm_change_of(vm);
+    bool restart = vm->status == VM_STOPPING && vm->desire == DESIRE_RUNNING && !ended_for_a_reason(vm);
+    struct verdict end = *v;
+    char reason[sizeof(end.reason) + 160];
 
-    c.pid = 0;
+    end.event = end_event(v->status);
+    c.pid = c.started_ms = c.not_before_ms = 0;
     c.status = v->status;
     c.reason = v->reason;
+    c.event = end.event;
     c.new_exit_code = v->has_code;
     c.exit_code = v->code;
-    c.event = end_event(v->status);
-    c.message = *v->reason ? v->reason : "vm stopped";
-    if (vm->desire == DESIRE_RUNNING && vm->status == VM_STOPPING)
-        c.status = VM_PENDING; /* a restart */
-    else if (vm->desire == DESIRE_RUNNING)
-        c.desire = DESIRE_STOPPED;
-    vm_commit(vm, &c, NULL, NULL);
+    if (restart) {
+        c.status = VM_PENDING;
+        c.reason = "";
+        c.event = "VM_STOPPED";
+    } else if (vm->desire == DESIRE_RUNNING) {
+        vm_restart_decide(vm, &end, &c, reason, sizeof(reason));
+    }
+    vm_commit(vm, &c, ended, NULL);
 }
 
 static void collect_boot_died(struct vm *vm, const struct collect *c, struct verdict *v)
@@ -227,7 +254,7 @@ static void collect_boot_died(struct vm *vm, const struct collect *c, struct ver
         (void)strf(vm->reason_now, sizeof(vm->reason_now), "%.*s", (int)utf8_prefix(v->reason, 150), v->reason);
     if (c->console.verdict == CONSOLE_PANIC) {
         v->status = VM_FAILED;
-        end_commit(vm, v);
+        vm_end_commit(vm, v);
         return;
     }
     log_warn("vm=%s: boot %d failed: %s", vm->row.name, vm->attempts, vm->reason_now);
@@ -248,8 +275,7 @@ static void collect_done(struct job *j, bool cancelled)
         if (boot_died(vm, c, &v)) {
             collect_boot_died(vm, c, &v);
         } else {
-            *vm->reason_now = '\0';
-            end_commit(vm, &v);
+            vm_end_commit(vm, &v);
         }
     }
     vmm_exit_done(&c->exit);

@@ -90,6 +90,7 @@ void engine_free(struct engine *e)
     e->closing = true; /* what is in flight ends, nothing new begins */
     pool_free(e->pool);
     pool_free(e->lane);
+    loop_untimer(&e->hang_timer);
     while (engine_in_flight(e)) /* transactions, which have their own deadline */
         (void)loop_step(e->cfg.loop, 50);
     while (e->vms) {
@@ -124,6 +125,14 @@ static const char *vm_serial_socket(const struct vm *vm, char *buf, size_t size)
     return buf;
 }
 
+static const char *health_name(enum health h)
+{
+    static const char *const names[] = {
+        [HEALTH_NONE] = "", [HEALTH_STARTING] = "starting", [HEALTHY] = "healthy", [UNHEALTHY] = "unhealthy"};
+
+    return names[h];
+}
+
 void engine_vm_view(const struct vm *vm, struct vm_view *ret)
 {
     static char serial[sizeof(vm->dir) + 16]; /* the loop thread's alone, as is every view */
@@ -139,7 +148,8 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .mac_address = vm->row.mac_address,
         .kernel_cmdline = vm->row.kernel_cmdline,
         .serial_socket = (char *)vm_serial_socket(vm, serial, sizeof(serial)),
-        .ready = vm->ready && vm->status == VM_RUNNING,
+        .health = (char *)health_name(vm->health),
+        .ready = vm_is_ready(vm),
         .pid = vm->row.pid,
         .cpu_cores = vm->row.cpu_cores,
         .memory_mb = vm->row.memory_mb,
@@ -153,6 +163,12 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .restarts = vm->row.restarts,
         .ports = &vm->config.expose,
     };
+}
+
+void engine_observe(struct engine *e, void (*changed)(void *arg, const struct vm_view *view, bool gone), void *arg)
+{
+    e->changed = changed;
+    e->changed_arg = arg;
 }
 
 struct guest *engine_vm_guest(struct vm *vm)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Forgetting a VM whose VMM is gone: first its folder, then its row with address and ports, then memory. */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "engine/vm.h"
 
 #define ERASE_RETRY_MS 5000
-#define QUIT_MS        2000
-#define TERM_MS        2000
 
 struct erase {
     struct job job;
@@ -63,8 +62,10 @@ static void forget_done(struct store_op *op, int r, const struct vl_error *err)
     free(e);
     if (r < 0 || engine->closing) return;
     log_info("vm=%s deleted", vm->row.name);
+    CRASH_POINT("delete.row_removed");
     vm_remove(vm);
     answer_all(vm);
+    vm_gone(vm);
     artifact_release(engine, vm->manifest.initramfs.checksum);
     vm_free(vm);
 }
@@ -72,12 +73,14 @@ static void forget_done(struct store_op *op, int r, const struct vl_error *err)
 static void folder_run(struct job *j)
 {
     struct erase *e = container_of(j, struct erase, job);
+    const struct engine_config *cfg = &e->vm->engine->cfg;
     struct vmm_run run;
 
     e->r = 0;
     /* Whatever we believe of it: nobody would find it again. */
-    if (vmm_run_read(e->vm->dir, &run, NULL) == 0) e->r = vmm_end(e->vm->dir, &run, QUIT_MS, TERM_MS, &e->err);
-    if (e->r == 0) e->r = vmm_folder_remove(e->vm->engine->cfg.vms_dir, e->vm->row.id, &e->err);
+    if (vmm_run_read(e->vm->dir, &run, NULL) == 0)
+        e->r = vmm_end(e->vm->dir, &run, cfg->quit_ms, cfg->term_ms, &e->err);
+    if (e->r == 0) e->r = vmm_folder_remove(cfg->vms_dir, e->vm->row.id, &e->err);
 }
 
 static void folder_done(struct job *j, bool cancelled)
@@ -91,6 +94,7 @@ static void folder_done(struct job *j, bool cancelled)
         free(e);
         return;
     }
+    CRASH_POINT("delete.folder_removed");
     e->op = (struct store_op){.run = forget_run, .done = forget_done};
     store_post(vm->engine->cfg.store, &e->op);
 }

@@ -52,6 +52,16 @@ int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int
     return vm_ask(e, name, INTENT_RESTART, NULL, (enum wait_for)want, timeout_ms, done, arg, err);
 }
 
+int engine_vm_pause(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
+{
+    return vm_ask(e, name, INTENT_PAUSE, NULL, WAIT_PAUSED, ENDED_MS, done, arg, err);
+}
+
+int engine_vm_resume(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
+{
+    return vm_ask(e, name, INTENT_RESUME, NULL, WAIT_RUNNING, ENDED_MS, done, arg, err);
+}
+
 int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
 {
     return vm_ask(e, name, INTENT_DELETE, NULL, WAIT_GONE, ENDED_MS, done, arg, err);

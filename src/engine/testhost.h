@@ -88,8 +88,14 @@ static inline void put(const struct host *h, const char *name, const void *data,
 
 static inline void engine_begin(struct host *h)
 {
-    struct engine_config cfg = {
-        .loop = h->loop, .host = &h->vmm, .boot_deadline_ms = BOOT_MS, .stop_grace_ms = 100, .workers = 4};
+    struct engine_config cfg = {.loop = h->loop,
+                                .host = &h->vmm,
+                                .boot_deadline_ms = BOOT_MS,
+                                .stop_grace_ms = 100,
+                                .quit_ms = 1000,
+                                .term_ms = 500,
+                                .restart = {.first_ms = 20, .max_ms = 100, .stable_ms = 60000, .limit = 3},
+                                .workers = 4};
     char db[96];
     static char vms[96];
 

@@ -67,6 +67,7 @@ struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err)
 void vm_free(struct vm *vm)
 {
     vm_detach(vm);
+    vm_slot_release(vm);
     loop_untimer(&vm->retry);
     while (vm->intents) {
         struct intent *i = vm->intents;
@@ -81,6 +82,7 @@ void vm_free(struct vm *vm)
         vm->waiters = w->next;
         waiter_free(w);
     }
+    free(vm->health_reason);
     schema_done(&vm_config_schema, &vm->config);
     manifest_done(&vm->manifest);
     vm_row_done(&vm->row);
@@ -132,9 +134,11 @@ static bool wait_over(const struct vm *vm, enum wait_for what)
     case WAIT_PROCESS:
         return ended || ((vm->status == VM_STARTING || vm->status == VM_RUNNING) && vm->row.pid > 0);
     case WAIT_RUNNING:
-        return ended || vm->status == VM_RUNNING;
+        return ended || (vm->status == VM_RUNNING && !vm->paused);
     case WAIT_READY:
-        return ended || (vm->status == VM_RUNNING && vm->ready);
+        return ended || vm_is_ready(vm);
+    case WAIT_PAUSED:
+        return ended || (vm->status == VM_PAUSED && vm->paused);
     case WAIT_AGENT:
         return ended || !manifest_has_agent(&vm->manifest) || (vm->guest && guest_is_up(vm->guest));
     case WAIT_ENDED:
@@ -147,9 +151,45 @@ static bool wait_over(const struct vm *vm, enum wait_for what)
     return false;
 }
 
+bool vm_is_ready(const struct vm *vm)
+{
+    return vm->status == VM_RUNNING && vm->ready && !vm->paused && !vm->hung;
+}
+
+static void tell_observer(struct vm *vm, bool gone)
+{
+    struct vm_view view;
+
+    if (!vm->engine->changed || vm->engine->closing) return;
+    engine_vm_view(vm, &view);
+    vm->engine->changed(vm->engine->changed_arg, &view, gone);
+}
+
+void vm_gone(struct vm *vm)
+{
+    tell_observer(vm, true);
+}
+
+void vm_fail_waiters(struct vm *vm, enum wait_for what, const struct vl_error *err)
+{
+    struct waiter **at = &vm->waiters, *w;
+
+    while ((w = *at)) {
+        if (w->what != what) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        waiter_end(w, -EIO, err, NULL);
+        at = &vm->waiters;
+    }
+}
+
 void vm_settle(struct vm *vm)
 {
     struct waiter **at = &vm->waiters;
+
+    tell_observer(vm, false);
 
     while (*at) {
         struct waiter *w = *at;
@@ -261,8 +301,13 @@ static void commit_apply(struct commit *c)
     vm->row.has_exit_code = c->row.has_exit_code;
     vm->row.exit_code = c->row.exit_code;
     vm->row.updated_ms = c->row.updated_ms;
+    vm->row.restarts = c->row.restarts;
+    vm->row.not_before_ms = c->row.not_before_ms;
+    vm->row.started_ms = c->row.started_ms;
     vm->status = c->status;
     vm->desire = c->desire;
+    if (vm->status == VM_PENDING) vm_queue(vm);
+    if (vm->status != VM_STARTING) vm_slot_release(vm);
 }
 
 static void step_again(struct timer *t)
@@ -276,6 +321,16 @@ void vm_step_later(struct vm *vm, int ms)
         log_err("vm=%s: no memory for a timer", vm->row.name);
 }
 
+static void not_committed(struct vm *vm, int r, const struct vl_error *err,
+                          void (*failed)(struct vm *vm, int r, const struct vl_error *err))
+{
+    log_err("vm=%s: %s", vm->row.name, err->msg);
+    if (failed)
+        failed(vm, r, err);
+    else
+        vm_step_later(vm, COMMIT_RETRY_MS);
+}
+
 static void commit_done(struct store_op *op, int r, const struct vl_error *err)
 {
     struct commit *c = container_of(op, struct commit, op);
@@ -285,12 +340,8 @@ static void commit_done(struct store_op *op, int r, const struct vl_error *err)
 
     vm->busy = false;
     if (r < 0) {
-        log_err("vm=%s: cannot record '%s': %s", vm->row.name, c->row.status, err->msg);
         commit_free(c);
-        if (failed)
-            failed(vm, r, err);
-        else
-            vm_step_later(vm, COMMIT_RETRY_MS);
+        not_committed(vm, r, err, failed);
         return;
     }
     if (vm->status != c->status)
@@ -304,7 +355,12 @@ static void commit_done(struct store_op *op, int r, const struct vl_error *err)
 
 struct vm_change vm_change_of(const struct vm *vm)
 {
-    return (struct vm_change){.desire = vm->desire, .status = vm->status, .pid = vm->live ? vm->run.vmm.pid : -1};
+    return (struct vm_change){.desire = vm->desire,
+                              .status = vm->status,
+                              .pid = vm->live ? vm->run.vmm.pid : -1,
+                              .restarts = -1,
+                              .not_before_ms = -1,
+                              .started_ms = -1};
 }
 
 static int copy_string(char **owned, const char *s)
@@ -312,11 +368,14 @@ static int copy_string(char **owned, const char *s)
     return s && !(*owned = strdup(s)) ? -ENOMEM : 0;
 }
 
-static struct commit *commit_new(struct vm *vm, const struct vm_change *c)
+/* tr: what the change is, NULL for one that stays in its status without an event. */
+static struct commit *commit_new(struct vm *vm, const struct vm_change *c, const struct transition *tr)
 {
     struct commit *t = calloc(1, sizeof(*t));
+    const char *message = c->message;
 
     if (!t) return NULL;
+    if (!message && tr) message = c->reason && *c->reason ? c->reason : tr->message;
     t->op = (struct store_op){.run = commit_run, .done = commit_done};
     t->vm = vm;
     t->row = vm->row;
@@ -324,17 +383,20 @@ static struct commit *commit_new(struct vm *vm, const struct vm_change *c)
     t->desire = c->desire;
     t->also = c->also;
     if (copy_string(&t->owned[0], c->reason) < 0 || copy_string(&t->owned[1], c->boot) < 0 ||
-        copy_string(&t->owned[2], c->kernel_cmdline) < 0 || copy_string(&t->message, c->message) < 0) {
+        copy_string(&t->owned[2], c->kernel_cmdline) < 0 || copy_string(&t->message, message) < 0) {
         commit_free(t);
         return NULL;
     }
     if (t->owned[0]) t->row.reason = t->owned[0];
     if (t->owned[1]) t->row.boot = t->owned[1];
     if (t->owned[2]) t->row.kernel_cmdline = t->owned[2];
-    if (c->event) (void)strf(t->event, sizeof(t->event), "%s", c->event);
+    if (tr) (void)strf(t->event, sizeof(t->event), "%s", tr->event);
     t->row.status = (char *)vm_status_name(c->status);
     t->row.desired = (char *)vm_desire_name(c->desire);
     if (c->pid >= 0) t->row.pid = c->pid;
+    if (c->restarts >= 0) t->row.restarts = c->restarts;
+    if (c->not_before_ms >= 0) t->row.not_before_ms = c->not_before_ms;
+    if (c->started_ms >= 0) t->row.started_ms = c->started_ms;
     if (c->new_exit_code || c->clear_exit_code) {
         t->row.has_exit_code = c->new_exit_code;
         t->row.exit_code = c->new_exit_code ? c->exit_code : 0;
@@ -346,16 +408,18 @@ static struct commit *commit_new(struct vm *vm, const struct vm_change *c)
 void vm_commit(struct vm *vm, const struct vm_change *c, void (*then)(struct vm *vm),
                void (*failed)(struct vm *vm, int r, const struct vl_error *err))
 {
-    struct commit *t = commit_new(vm, c);
+    const struct transition *tr = NULL;
+    struct vl_error err = {0};
+    struct commit *t = NULL;
+    int r = 0;
 
-    if (!t) {
-        struct vl_error err = {0};
-        int r = vl_fail_errno(&err, ENOMEM, "record VM");
-
-        if (failed)
-            failed(vm, r, &err);
-        else
-            vm_step_later(vm, COMMIT_RETRY_MS);
+    if ((c->event || c->status != vm->status) && !(tr = transition_find(vm->status, c->status, c->event)))
+        r = vl_fail(&err, VL_INTERNAL, "VM '%s': from %s to %s by %s is no transition", vm->row.name,
+                    vm_status_name(vm->status), vm_status_name(c->status), c->event ? c->event : "any event");
+    else if (!(t = commit_new(vm, c, tr)))
+        r = vl_fail_errno(&err, ENOMEM, "record VM '%s'", vm->row.name);
+    if (r < 0) {
+        not_committed(vm, r, &err, failed);
         return;
     }
     t->then = then;

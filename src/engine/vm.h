@@ -10,13 +10,14 @@
  */
 #pragma once
 #include "engine/engine.h"
+#include "engine/transition.h"
 
 #define BOOT_FORM_MAX (1024ull << 20) /* bytes of an unpacked initramfs */
 
 enum vm_desire { DESIRE_RUNNING, DESIRE_STOPPED, DESIRE_DELETED };
 
 /* Somebody who waits for a VM to get somewhere. */
-enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_AGENT, WAIT_ENDED, WAIT_GONE, WAIT_COMMIT };
+enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_AGENT, WAIT_ENDED, WAIT_GONE, WAIT_COMMIT, WAIT_PAUSED };
 struct waiter {
     struct waiter *next;
     struct vm *vm;
@@ -27,7 +28,15 @@ struct waiter {
     void *arg;
 };
 
-enum intent_kind { INTENT_START, INTENT_STOP, INTENT_RESTART, INTENT_DELETE, INTENT_CONFIGURE };
+enum intent_kind {
+    INTENT_START,
+    INTENT_STOP,
+    INTENT_RESTART,
+    INTENT_DELETE,
+    INTENT_CONFIGURE,
+    INTENT_PAUSE,
+    INTENT_RESUME
+};
 struct configure;
 struct intent {
     struct intent *next;
@@ -37,6 +46,8 @@ struct intent {
     struct configure *configure; /* of INTENT_CONFIGURE */
 };
 void intent_free(struct intent *i); /* but for its waiter */
+
+enum health { HEALTH_NONE, HEALTH_STARTING, HEALTHY, UNHEALTHY };
 
 struct vm {
     struct engine *engine;
@@ -53,6 +64,11 @@ struct vm {
     struct waiter *waiters;
     bool admitted; /* to run, by an intent that is being committed: its share of the host is taken */
 
+    /* Waiting to boot (turns.c, restart.c). */
+    bool slot;             /* one of the boot slots is this VM's */
+    int64_t turn;          /* pending: its place in the queue */
+    int64_t wait_until_ms; /* pending: mono_ms, not before; 0: at once */
+
     /* The present boot. */
     bool token_fresh; /* row.boot was committed for a launch that has not been tried */
     int attempts;     /* launches since the VM was last asked to start */
@@ -60,14 +76,21 @@ struct vm {
     struct vmm_run run;
     struct watch vmm_watch;
     struct guest *guest;
-    bool ready;
+    bool paused; /* its vCPUs stand still, as far as we know */
+    bool ready;  /* the guest's last word; vm_is_ready is what counts */
+    enum health health;
+    char *health_reason; /* of the last failed check; NULL: none */
+    int64_t heard_ms;    /* mono_ms of the guest's last sign of life */
+    bool hung, pinged;
     char reason_now[160]; /* what is wrong at this moment and not worth a row: "the agent does not answer" */
     bool workload_ended;
     int64_t workload_code;
 
     /* Facts that wait for vm_step. */
     bool vmm_gone, agent_up, late, agent_awaited, stop_asked;
+    bool health_news, hang_news, over_budget;
     struct timer deadline; /* of the boot, of the stop, of the machine's end after its workload's */
+    struct timer budget;   /* of the first success of the health check */
     struct timer retry;    /* of what failed, or of a silent agent */
 };
 
@@ -86,6 +109,12 @@ struct engine {
     struct draft *drafts;     /* judged, and in a transaction */
     struct release *releases; /* artifacts on their way out */
     struct artifact_keeper keeper;
+    unsigned booting; /* slots taken */
+    int64_t turns;
+    struct timer hang_timer;
+    bool hang_armed;
+    void (*changed)(void *arg, const struct vm_view *view, bool gone); /* engine_observe */
+    void *changed_arg;
     size_t strangers;
     bool unread;                  /* a row could not be read: nothing is removed because the registry lacks it */
     struct plugin_op *plugin_ops; /* in flight */
@@ -99,9 +128,14 @@ void vm_insert(struct engine *e, struct vm *vm);
 void vm_remove(struct vm *vm);
 /* Looks and begins at most one thing (step.c). */
 void vm_step(struct vm *vm);
-/* Answers the waiters whose wait is over. */
+/* Tells the observer, and answers the waiters whose wait is over: after every change of what is to be seen. */
 void vm_settle(struct vm *vm);
 void vm_add_waiter(struct vm *vm, struct waiter *w);
+/* The observer hears that it is forgotten. */
+void vm_gone(struct vm *vm);
+/* Those who wait for this hear that it will not come. */
+void vm_fail_waiters(struct vm *vm, enum wait_for what, const struct vl_error *err);
+bool vm_is_ready(const struct vm *vm);
 /* From now on its time runs: -ENOMEM. */
 int waiter_begin(struct waiter *w);
 /* Answers and frees. */
@@ -121,10 +155,11 @@ struct vm_change {
     const char *reason, *boot, *kernel_cmdline; /* NULL: keep */
     bool new_exit_code, clear_exit_code;
     int64_t exit_code;
-    int64_t pid;       /* -1: keep */
-    const char *event; /* NULL: none */
-    const char *message;
-    struct vm_also *also; /* NULL: nothing; borrowed until the commit has ended */
+    int64_t pid;                                 /* -1: keep */
+    int64_t restarts, not_before_ms, started_ms; /* -1: keep */
+    const char *event;                           /* one of those that lead there (transition.c); NULL: the first */
+    const char *message;                         /* NULL: the reason that is given, or what the transition says */
+    struct vm_also *also;                        /* NULL: nothing; borrowed until the commit has ended */
 };
 /* None, but for the pid of a VMM that runs: a commit that failed or was cut off may not have recorded it. */
 struct vm_change vm_change_of(const struct vm *vm);
@@ -138,12 +173,15 @@ const char *vm_desire_name(enum vm_desire d);
 /* What cannot be done now is tried again then. */
 void vm_step_later(struct vm *vm, int ms);
 
-/* --- step.c ------------------------------------------------------------------------------------------------------- */
+/* --- intent.c -------------------------------------------------------------------------------------------------------
+ */
 /*
  * Queues what a client wants of this VM; `w` (may be NULL) is answered by it. Takes both, and the configuration of an
  * INTENT_CONFIGURE (else NULL). -ENOMEM: nothing was queued.
  */
 int vm_intend(struct vm *vm, enum intent_kind kind, struct configure *c, struct waiter *w);
+
+void vm_intent_apply(struct vm *vm); /* the first of the queue */
 
 /* --- request.c ---------------------------------------------------------------------------------------------------- */
 /* vm_intend for the VM of that name, with a waiter for `done`. `c` is taken on success only. */
@@ -173,13 +211,58 @@ void vm_launch(struct vm *vm);
 void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_ms);
 void vm_detach(struct vm *vm); /* forget process and channel; touches neither */
 void vm_commit_running(struct vm *vm);
+/* Its attempts are used up. */
+void vm_boot_failed(struct vm *vm);
 
 /* --- end.c -------------------------------------------------------------------------------------------------------- */
 void vm_ask_stop(struct vm *vm); /* the agent, with its time */
 void vm_await_agent(struct vm *vm);
 void vm_end_vmm(struct vm *vm); /* the VMM itself, now */
 void vm_collect(struct vm *vm); /* why it ended, and what follows */
-void vm_erase(struct vm *vm);   /* folder, row, memory */
+/* How a VM has ended. */
+struct verdict {
+    enum vm_status status; /* stopped, crashed or failed */
+    const char *event;
+    bool has_code;
+    int64_t code;
+    char reason[400];
+};
+/* How the reason begins of a VM that is stopped because it did not become healthy: it has failed, not crashed. */
+#define NOT_HEALTHY_IN_TIME "the workload did not become healthy"
+/* Records it: with the next boot, where there is to be one. */
+void vm_end_commit(struct vm *vm, const struct verdict *v);
+void vm_erase(struct vm *vm); /* folder, row, memory */
+
+/* --- health.c ----------------------------------------------------------------------------------------------------- */
+/* What the guest tells of its health check. */
+void vm_take_health(struct vm *vm, const char *health, const char *reason);
+/* It runs: from now on it has the manifest's time to become healthy. */
+void vm_begin_budget(struct vm *vm);
+/* A guest that is ill or silent: recorded, and where the restart policy has it again, ended. */
+void vm_judge_guest(struct vm *vm);
+
+/* --- hang.c ------------------------------------------------------------------------------------------------------- */
+void vm_heard(struct vm *vm); /* it lives */
+/* There is a running guest to be watched. */
+void hang_watch(struct engine *e);
+
+/* --- pause.c ------------------------------------------------------------------------------------------------------ */
+void vm_apply_pause(struct vm *vm, bool paused);
+
+/* --- restart.c ---------------------------------------------------------------------------------------------------- */
+enum restart_policy vm_restart_policy(const struct vm *vm);
+/* What follows the end of a VM that was to run: status, desire, event, restarts, and the reason in `reason`. */
+void vm_restart_decide(const struct vm *vm, const struct verdict *v, struct vm_change *c, char *reason, size_t size);
+
+/* --- turns.c ------------------------------------------------------------------------------------------------------ */
+bool slot_take(struct engine *e); /* for a VM that is not there yet, which then has `slot` */
+void slot_give_back(struct engine *e);
+bool vm_slot_take(struct vm *vm); /* idempotent */
+void vm_slot_keep(struct vm *vm); /* it boots already: one more than there are, if need be */
+void vm_slot_release(struct vm *vm);
+void vm_queue(struct vm *vm); /* it has become pending, or was found so */
+/* A pending VM may boot; it holds a slot then. */
+bool vm_turn_has_come(struct vm *vm);
 
 /* --- adopt.c ------------------------------------------------------------------------------------------------------ */
 void vm_adopt(struct vm *vm);

@@ -48,6 +48,8 @@ enum api_end vm_get(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_start(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_stop(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_restart(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_pause(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_resume(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err);
 

@@ -21,6 +21,7 @@
 #define WORKERS        8 /* jobs of VMs at once */
 #define API_WORKERS    2 /* what blocks in handlers */
 #define WORKER_IDLE_MS 5000
+#define RESTART_MAX_MS 60000
 #define PID_MAX_BYTES  16
 
 static const int end_signals[] = {SIGTERM, SIGINT};
@@ -86,6 +87,14 @@ static int make_folders(struct daemon *d, struct vl_error *err)
     return 0;
 }
 
+/* More machines that boot at once than cores to boot them only make each of them late. */
+static unsigned boot_width_of_host(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return cores > 0 ? (unsigned)cores * 2 : 2;
+}
+
 static int open_engine(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
@@ -98,6 +107,14 @@ static int open_engine(struct daemon *d, struct vl_error *err)
         .subnet = s->subnet,
         .boot_deadline_ms = (int)s->boot_timeout_s * 1000,
         .stop_grace_ms = (int)s->stop_timeout_s * 1000,
+        .quit_ms = (int)s->quit_timeout_s * 1000,
+        .term_ms = (int)s->term_timeout_s * 1000,
+        .hang_ms = (int)s->hang_timeout_s * 1000,
+        .boot_width = s->boot_width > 0 ? (unsigned)s->boot_width : boot_width_of_host(),
+        .restart = {.first_ms = (int)s->restart_delay_ms,
+                    .max_ms = RESTART_MAX_MS,
+                    .stable_ms = (int)s->restart_stable_s * 1000,
+                    .limit = (int)s->restart_limit},
         .kernel_dirs = &s->kernel_dirs,
         .admission = {.memory_percent = (int)s->memory_percent,
                       .vcpus_per_core = (int)s->vcpus_per_core,

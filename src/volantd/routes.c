@@ -22,6 +22,8 @@ const struct api_route api_routes[] = {
     {"POST", "/api/v1/vms/:name/start", vm_start, BODY_KEPT},
     {"POST", "/api/v1/vms/:name/stop", vm_stop, BODY_KEPT},
     {"POST", "/api/v1/vms/:name/restart", vm_restart, BODY_KEPT},
+    {"POST", "/api/v1/vms/:name/pause", vm_pause, BODY_KEPT},
+    {"POST", "/api/v1/vms/:name/resume", vm_resume, BODY_KEPT},
     {"GET", "/api/v1/vms/:name/logs", vm_logs, BODY_KEPT},
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);

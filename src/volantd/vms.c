@@ -126,6 +126,20 @@ enum api_end vm_stop(struct api *api, struct api_req *req, struct vl_error *err)
     return wait_for_engine(api, req, 200);
 }
 
+enum api_end vm_pause(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    if (!api_vm(api, req, err) || engine_vm_pause(api->engine, req->params[0], vm_done, req, err) < 0)
+        return API_FAILED;
+    return wait_for_engine(api, req, 200);
+}
+
+enum api_end vm_resume(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    if (!api_vm(api, req, err) || engine_vm_resume(api->engine, req->params[0], vm_done, req, err) < 0)
+        return API_FAILED;
+    return wait_for_engine(api, req, 200);
+}
+
 enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *err)
 {
     if (!api_vm(api, req, err) || engine_vm_delete(api->engine, req->params[0], delete_done, req, err) < 0)

@@ -5,7 +5,7 @@
 #include "base/str.h"
 
 struct create_options {
-    const char *plugin, *runtime, *kernel;
+    const char *plugin, *runtime, *kernel, *restart;
     uint64_t cpu, memory; /* 0: not given */
     struct strv publish;
 };

@@ -31,6 +31,9 @@ static const struct command commands[] = {
      "Examples:\n  volar vms stop web\n", no_opts, vms_stop},
     {"vms restart", "NAME...", "Stop and start VMs", "Examples:\n  volar vms restart web\n", vms_wait_opts,
      vms_restart},
+    {"vms pause", "NAME...", "Let the vCPUs of VMs stand still", "Examples:\n  volar vms pause web\n", no_opts,
+     vms_pause},
+    {"vms unpause", "NAME...", "Let paused VMs go on", "Examples:\n  volar vms unpause web\n", no_opts, vms_unpause},
     {"vms delete", "NAME...", "End VMs and forget them, with their addresses and ports",
      "Examples:\n  volar vms delete web\n  volar vms delete web db\n", no_opts, vms_delete},
     {"vms logs", "NAME", "Print what the workload wrote",
@@ -83,13 +86,21 @@ static bool is_help(const char *arg)
 static const char *synonym(int argc, char *const *argv)
 {
     static const char *const table[][2] = {
-        {"vms rm", "vms delete"},        {"vms remove", "vms delete"},
-        {"vms destroy", "vms delete"},   {"vms ls", "vms list"},
-        {"vms ps", "vms list"},          {"vms show", "vms get"},
-        {"vms inspect", "vms get"},      {"vms run", "vms create"},
-        {"vms kill", "vms stop"},        {"plugins rm", "plugins remove"},
-        {"plugins ls", "plugins list"},  {"plugins delete", "plugins remove"},
-        {"plugins get", "plugins show"}, {"plugins uninstall", "plugins remove"},
+        {"vms rm", "vms delete"},
+        {"vms remove", "vms delete"},
+        {"vms destroy", "vms delete"},
+        {"vms ls", "vms list"},
+        {"vms ps", "vms list"},
+        {"vms show", "vms get"},
+        {"vms inspect", "vms get"},
+        {"vms run", "vms create"},
+        {"vms kill", "vms stop"},
+        {"vms resume", "vms unpause"},
+        {"plugins rm", "plugins remove"},
+        {"plugins ls", "plugins list"},
+        {"plugins delete", "plugins remove"},
+        {"plugins get", "plugins show"},
+        {"plugins uninstall", "plugins remove"},
     };
     char text[64];
 

@@ -164,12 +164,16 @@ int vms_list(void *ctx, int argc, char *const *argv)
 static void print_vm(const struct vm_view *vm)
 {
     auto_free char *ports = ports_text(vm->ports);
-    char created[32];
+    char time[32];
 
     print_field("Name", vm->name);
     print_field("Status", vm->status);
     if (vm->reason && *vm->reason) print_field("Reason", vm->reason);
     print_field("Ready", vm->ready ? "yes" : "no");
+    if (vm->health && *vm->health) print_field("Health", vm->health);
+    if (vm->restarts) printf("Restarts: %lld\n", (long long)vm->restarts);
+    if (vm->deployment && *vm->deployment)
+        printf("Deployment: %s, version %lld\n", vm->deployment, (long long)vm->revision);
     print_field("Plugin", vm->plugin ? vm->plugin : "");
     print_field("Runtime", vm->runtime);
     print_field("IP", vm->ip_address);
@@ -180,9 +184,13 @@ static void print_vm(const struct vm_view *vm)
     if (vm->has_exit_code) printf("Exit Code: %lld\n", (long long)vm->exit_code);
     if (vm->kernel_cmdline && *vm->kernel_cmdline) print_field("Kernel Cmdline", vm->kernel_cmdline);
     if (vm->serial_socket && *vm->serial_socket) print_field("Serial Socket", vm->serial_socket);
-    if (!vm->created_ms) return;
-    format_time(vm->created_ms, created);
-    print_field("Created", created);
+    if (vm->created_ms) {
+        format_time(vm->created_ms, time);
+        print_field("Created", time);
+    }
+    if (!vm->started_ms) return;
+    format_time(vm->started_ms, time);
+    print_field("Running Since", time);
 }
 
 int vms_get(void *ctx, int argc, char *const *argv)
@@ -267,6 +275,30 @@ static int stop_one(struct volar *v, const char *name, struct vl_error *err)
     return 0;
 }
 
+static int told_one(struct volar *v, const char *name, const char *verb, const char *said, struct vl_error *err)
+{
+    auto_(vm_view_done) struct vm_view vm = {0};
+    json_auto_t *j = NULL;
+    char path[128];
+    int r;
+
+    (void)strf(path, sizeof(path), "/api/v1/vms/%s/%s", name, verb);
+    if ((r = api_json(v, "POST", path, NULL, STOP_S, &j, err)) < 0 || (r = vm_view_decode(j, &vm, err)) < 0) return r;
+    if (volar_json(v)) return vm_print_json(&vm, err);
+    printf("VM %s %s\n", name, said);
+    return 0;
+}
+
+static int pause_one(struct volar *v, const char *name, struct vl_error *err)
+{
+    return told_one(v, name, "pause", "paused", err);
+}
+
+static int unpause_one(struct volar *v, const char *name, struct vl_error *err)
+{
+    return told_one(v, name, "resume", "resumed", err);
+}
+
 static int delete_one(struct volar *v, const char *name, struct vl_error *err)
 {
     auto_answer a = {0};
@@ -305,6 +337,16 @@ int vms_stop(void *ctx, int argc, char *const *argv)
 int vms_restart(void *ctx, int argc, char *const *argv)
 {
     return names_command(ctx, argc, argv, restart_one);
+}
+
+int vms_pause(void *ctx, int argc, char *const *argv)
+{
+    return names_command(ctx, argc, argv, pause_one);
+}
+
+int vms_unpause(void *ctx, int argc, char *const *argv)
+{
+    return names_command(ctx, argc, argv, unpause_one);
 }
 
 int vms_delete(void *ctx, int argc, char *const *argv)

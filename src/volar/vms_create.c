@@ -20,6 +20,9 @@ const struct opt vms_create_opts[] = {
     {"kernel", 0, OPT_STRING, "FILE",
      "boot this kernel image of volantd's host, below a folder of its VOLANT_KERNEL_DIRS", 0, 0,
      &create_options.kernel},
+    {"restart", 0, OPT_STRING, "POLICY",
+     "boot it again when it ends: no, on-failure or always (default: the manifest's, else no)", 0, 0,
+     &create_options.restart},
     {"runtime", 0, OPT_STRING, "NAME", "the runtime the plugin must have", 0, 0, &create_options.runtime},
     WAIT_OPTS,
     VOLAR_GLOBAL,
@@ -50,6 +53,7 @@ int create_body(const char *name, const struct create_options *o, char **ret, st
     if ((o->cpu && json_object_set_new(body, "cpu_cores", json_integer((json_int_t)o->cpu)) < 0) ||
         (o->memory && json_object_set_new(body, "memory_mb", json_integer((json_int_t)o->memory)) < 0) ||
         (o->runtime && json_object_set_new(body, "runtime", json_string(o->runtime)) < 0) ||
+        (o->restart && json_object_set_new(config, "restart", json_string(o->restart)) < 0) ||
         (o->kernel && json_object_set_new(config, "kernel_override", json_string(o->kernel)) < 0))
         return vl_fail_errno(err, ENOMEM, "request");
     if ((r = add_ports(expose, &o->publish, err)) < 0) return r;

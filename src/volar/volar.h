@@ -45,6 +45,8 @@ int vms_get(void *ctx, int argc, char *const *argv);
 int vms_start(void *ctx, int argc, char *const *argv);
 int vms_stop(void *ctx, int argc, char *const *argv);
 int vms_restart(void *ctx, int argc, char *const *argv);
+int vms_pause(void *ctx, int argc, char *const *argv);
+int vms_unpause(void *ctx, int argc, char *const *argv);
 int vms_delete(void *ctx, int argc, char *const *argv);
 int vms_logs(void *ctx, int argc, char *const *argv);
 int vms_console(void *ctx, int argc, char *const *argv);

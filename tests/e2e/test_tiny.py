@@ -36,7 +36,7 @@ def test_a_kernel_is_all_there_is(tiny_host, tiny):
     pid = host.vm("t")["pid"]
     host.kill()
     host.start()
-    assert host.wait_status("t", "running")["pid"] == pid and host.vm("t")["ready"] is True
+    assert volant.wait_until(lambda: (v := host.vm("t"))["ready"] and v, 10)["pid"] == pid  # adopted
     host.volar("vms", "delete", "t")
     assert host.vms() == [] and not os.path.exists(folder) and not volant.alive(pid)
 
