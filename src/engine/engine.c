@@ -181,6 +181,20 @@ const char *engine_vm_folder(const struct vm *vm)
     return vm->dir;
 }
 
+int engine_check_idle(struct engine *e, struct vl_error *err)
+{
+    for (const struct vm *vm = e->vms; vm; vm = vm->next)
+        if (!vm_status_ended(vm->status) || vm->live || vm->busy)
+            return vl_fail(err, VL_CONFLICT, "VM '%s' is %s: stop all VMs first (`volar vms stop NAME`)", vm->row.name,
+                           vm_status_name(vm->status));
+    if (e->strangers > 0)
+        return vl_fail(err, VL_CONFLICT, "%zu VMs run that the registry does not know: see `volar doctor`",
+                       e->strangers);
+    if (e->drafts || e->plugin_ops)
+        return vl_fail(err, VL_CONFLICT, "a VM or plugin is being added: try again when that is done");
+    return 0;
+}
+
 static bool count_plugin(void *arg, struct plugin *p)
 {
     struct engine_summary *s = arg;

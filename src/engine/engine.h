@@ -155,6 +155,12 @@ int engine_plugin_remove(struct engine *e, const char *name, engine_done done, v
 void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const char *checksum), void *arg);
 void engine_release_artifact(struct engine *e, const char *checksum);
 
+/*
+ * Whether nothing of any VM runs or is about to, as it must be before the registry is replaced: VL_CONFLICT names what
+ * does.
+ */
+int engine_check_idle(struct engine *e, struct vl_error *err);
+
 /* --- Summary ------------------------------------------------------------------------------------------------------ */
 struct engine_summary {
     size_t vms, by_status[VM_FAILED + 1], plugins, plugins_enabled;

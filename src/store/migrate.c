@@ -123,8 +123,7 @@ static void last_writer(const struct store_tx *tx, char *buf, size_t size)
     (void)strf(buf, size, "a newer one");
 }
 
-/* How many steps the file has taken; 0 is an empty file. */
-static int schema_version(const struct store_tx *tx, size_t n_steps, size_t *ret, struct vl_error *err)
+int schema_version(const struct store_tx *tx, size_t n_steps, size_t *ret, struct vl_error *err)
 {
     int64_t application, version, tables;
     char writer[64];

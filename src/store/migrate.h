@@ -8,6 +8,8 @@
 extern const char *const schema_steps[]; /* append-only: what was released is never edited */
 extern const size_t n_schema_steps;
 
+/* How many steps the file has taken, 0: it is empty. Not ours, or a newer volantd's: VL_INVALID. */
+int schema_version(const struct store_tx *tx, size_t n_steps, size_t *ret, struct vl_error *err);
 /*
  * Takes the steps that are missing, all in one transaction or none. A file that is not ours, or that a newer volantd
  * has taken further, is VL_INVALID and not written to.

@@ -25,6 +25,30 @@ int store_open(struct loop *l, const char *path, struct store **ret, struct vl_e
 void store_close(struct store *s);
 DEFINE_AUTO(struct store *, store_close)
 
+/*
+ * --- backup.c: blocking, for workers and for the time before store_open; paths are absolute ---
+ *
+ * A consistent copy of the database at `path`, also while it is in use, as the new file `target` (not synced).
+ * VL_NO_SPACE, VL_UNAVAILABLE after the deadline; what there is of the target is the caller's to remove.
+ */
+int store_copy(const char *path, const char *target, int64_t deadline_ms, struct vl_error *err);
+/* In the names of copies that are being made or received, PATH + this + something: leftovers, if found at a start. */
+#define STORE_TEMP_MARK ".copy-"
+/* Removes them; what could not be is left. How many. */
+int store_copies_sweep(const char *path);
+/* Whether a file could be put back: VL_INVALID says why not (no database, another program's, a newer volantd's,
+ * damaged).
+ */
+int store_check_copy(const char *path, int64_t deadline_ms, struct vl_error *err);
+/* Moves a copy that was checked and synced (on the same file system) to `path`.restore, from where the next opening
+ * takes it. */
+int store_restore_at_next_open(const char *path, const char *copy, struct vl_error *err);
+/*
+ * Before store_open: puts `path`.restore in place, if there is one and it is good; the database that was there is
+ * `path`.before-restore afterwards. May be cut off at any moment and goes on the next time.
+ */
+int store_restore_pending(const char *path, int64_t deadline_ms, bool *ret_restored, struct vl_error *err);
+
 struct store_op {
     /* Store thread, inside a transaction: 0 commits, a negative errno with err set rolls back. */
     int (*run)(struct store_op *op, struct store_tx *tx, struct vl_error *err);

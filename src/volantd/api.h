@@ -12,10 +12,11 @@ struct api {
     struct artifacts *artifacts;
     struct pool *pool; /* what blocks in a handler: files of blobs, console logs, QEMU's version */
     const struct vmm_host *host;
-    const char *state_dir, *socket, *listen /* TCP, "" for none */;
-    const char *gateway;   /* of the VMs' network */
-    int64_t started_ms;    /* mono_ms */
-    char qemu_version[64]; /* "" until it was asked for */
+    const char *state_dir, *db_path, *socket, *listen /* TCP, "" for none */;
+    const char *gateway;                 /* of the VMs' network */
+    void (*begin_anew)(struct api *api); /* closes everything once this round is over, and opens it again */
+    int64_t started_ms;                  /* mono_ms */
+    char qemu_version[64];               /* "" until it was asked for */
     struct host_cpu cpu;
 };
 
@@ -31,6 +32,9 @@ enum api_end healthz_get(struct api *api, struct api_req *req, struct vl_error *
 enum api_end system_status(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_info(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_summary(struct api *api, struct api_req *req, struct vl_error *err);
+
+enum api_end system_backup(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end system_restore(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end plugins_list(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end plugins_install(struct api *api, struct api_req *req, struct vl_error *err);

@@ -22,6 +22,7 @@
 #define API_WORKERS    2 /* what blocks in handlers */
 #define WORKER_IDLE_MS 5000
 #define RESTART_MAX_MS 60000
+#define RESTORE_MS     120000
 #define PID_MAX_BYTES  16
 
 static const int end_signals[] = {SIGTERM, SIGINT};
@@ -39,6 +40,7 @@ struct daemon {
     struct pool *pool;
     struct api api;
     struct http *http;
+    bool again; /* the registry is replaced */
 };
 
 /* --- starting ----------------------------------------------------------------------------------------------------- */
@@ -128,6 +130,18 @@ static int open_engine(struct daemon *d, struct vl_error *err)
     return engine_start(d->engine, err);
 }
 
+/* A copy that was put beside the database, by a client or by hand while nothing ran. */
+static int take_restore(const char *db_path, struct vl_error *err)
+{
+    int leftovers = store_copies_sweep(db_path), r;
+    bool restored;
+
+    if (leftovers > 0) log_info("%d unfinished copies of the registry were removed", leftovers);
+    r = store_restore_pending(db_path, mono_ms() + RESTORE_MS, &restored, err);
+    if (r == 0 && restored) log_warn("the registry was restored; the one before it is %s.before-restore", db_path);
+    return r;
+}
+
 static int open_state(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
@@ -138,11 +152,24 @@ static int open_state(struct daemon *d, struct vl_error *err)
     if (strf(artifacts_dir, sizeof(artifacts_dir), "%s/artifacts", s->paths.state_dir) < 0)
         return vl_fail_errno(err, ENAMETOOLONG, "%s", s->paths.state_dir);
     if ((r = vmm_host_probe(s->kernel, s->shim, s->qemu, uid_base, &d->host, err)) < 0 ||
-        (r = store_open(d->loop, s->db_path, &d->store, err)) < 0 ||
+        (r = take_restore(s->db_path, err)) < 0 || (r = store_open(d->loop, s->db_path, &d->store, err)) < 0 ||
         (r = artifacts_open(artifacts_dir, &d->artifacts, err)) < 0)
         return r;
     if ((r = pool_new(d->loop, API_WORKERS, WORKER_IDLE_MS, &d->pool)) < 0) return vl_fail_errno(err, r, "workers");
     return open_engine(d, err);
+}
+
+static void stop_loop(void *arg)
+{
+    loop_stop(((struct daemon *)arg)->loop);
+}
+
+static void begin_anew(struct api *api)
+{
+    struct daemon *d = container_of(api, struct daemon, api);
+
+    d->again = true;
+    if (loop_defer(d->loop, stop_loop, d) < 0) loop_stop(d->loop); /* deferred: the answer is on its way */
 }
 
 static int open_listeners(struct daemon *d, struct vl_error *err)
@@ -157,6 +184,8 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
         .pool = d->pool,
         .host = &d->host,
         .state_dir = s->paths.state_dir,
+        .db_path = s->db_path,
+        .begin_anew = begin_anew,
         .socket = s->paths.socket,
         .listen = d->listen,
         .gateway = s->subnet.gateway_text,
@@ -222,6 +251,7 @@ static void prepare_process(void)
     (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* 1: to be done again, with the settings as they are then. */
 static int serve(struct settings *settings, const struct strv *warnings, struct vl_error *err)
 {
     int64_t start_us = mono_us();
@@ -240,7 +270,7 @@ static int serve(struct settings *settings, const struct strv *warnings, struct 
         if ((r = loop_run(d.loop)) < 0) vl_fail_errno(err, r, "event loop");
     }
     daemon_close(&d);
-    return r;
+    return r == 0 && d.again ? 1 : r;
 }
 
 static const char *env_get(const char *name)
@@ -257,22 +287,33 @@ static const char details[] =
     "  volantd --listen 127.0.0.1:7777             Also on TCP, for every user of this host\n"
     "  volantd --state-dir /srv/volant --log-level debug\n";
 
-static int run(const struct settings_flags *flags)
+/* Exit code; -1: once more. */
+static int run_once(const struct settings_flags *flags)
 {
     auto_settings settings = {0};
     auto_strv warnings = {0};
     struct vl_error err = {0};
+    int r;
 
     if (settings_load(flags, env_get, &settings, &warnings, &err) < 0) {
         (void)fprintf(stderr, "volantd: %s\n", err.msg);
         return 2;
     }
-    prepare_process();
-    if (serve(&settings, &warnings, &err) < 0) {
+    if ((r = serve(&settings, &warnings, &err)) < 0) {
         log_err("%s", err.msg);
         return 1;
     }
-    return 0;
+    return r == 0 ? 0 : -1;
+}
+
+static int run(const struct settings_flags *flags)
+{
+    int code;
+
+    prepare_process();
+    while ((code = run_once(flags)) < 0)
+        ;
+    return code;
 }
 
 int main(int argc, char **argv)

@@ -53,6 +53,17 @@ static const struct command commands[] = {
     {"plugins disable", "NAME", "Allow no new VMs of a plugin", NULL, no_opts, plugins_disable},
     {"plugins remove", "NAME", "Remove a plugin that no VM was made from", NULL, no_opts, plugins_remove},
     {"system info", "", "Show what volantd found on this host and what it uses", NULL, no_opts, system_info},
+    {"system backup", "[FILE]", "Copy the registry to a file, while everything runs",
+     "FILE is volant-TIME.db if it is not given, - is stdout. The copy holds VMs, plugins, deployments, addresses and\n"
+     "events; not the artifacts, which `volar plugins install` brings again.\n\nExamples:\n  volar system backup\n"
+     "  volar system backup /srv/backup/volant.db --force\n",
+     system_backup_opts, system_backup},
+    {"system restore", "FILE", "Put back a copy of the registry, while no VM runs",
+     "The registry that was there is kept beside it as FILE.before-restore in the state folder. Where volantd does "
+     "not\n"
+     "start any more: `cp FILE STATE_DIR/state.db.restore`, then start it.\n\nExamples:\n"
+     "  volar system restore volant.db\n",
+     no_opts, system_restore},
     {"doctor", "", "Check this host, with a remedy for what is wrong", "Exit code 1 if a check fails.\n", no_opts,
      doctor},
     {"version", "", "Print the version", NULL, no_opts, version},

@@ -38,7 +38,7 @@ int volar_check_name(const struct volar *v, const char *what, const char *name);
 
 /* One file per noun or operation. */
 extern const struct opt vms_create_opts[], vms_wait_opts[], vms_logs_opts[], vms_console_opts[], plugins_install_opts[],
-    no_opts[];
+    system_backup_opts[], no_opts[];
 int vms_create(void *ctx, int argc, char *const *argv);
 int vms_list(void *ctx, int argc, char *const *argv);
 int vms_get(void *ctx, int argc, char *const *argv);
@@ -57,4 +57,6 @@ int plugins_enable(void *ctx, int argc, char *const *argv);
 int plugins_disable(void *ctx, int argc, char *const *argv);
 int plugins_remove(void *ctx, int argc, char *const *argv);
 int system_info(void *ctx, int argc, char *const *argv);
+int system_backup(void *ctx, int argc, char *const *argv);
+int system_restore(void *ctx, int argc, char *const *argv);
 int doctor(void *ctx, int argc, char *const *argv);

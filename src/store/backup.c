@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Copies of the database: taken while it is in use, and put back at the next opening. A worker takes one through a
+ * connection of its own, which in WAL mode holds up nobody. Putting back is a rename to PATH.restore by whoever has a
+ * good copy; what is in the way is set aside as PATH.before-restore, step by step, each of which may be the last one
+ * before a crash.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/io.h"
+#include "base/str.h"
+#include "store/migrate.h"
+#include "store/sql_internal.h"
+#include "store/store.h"
+
+#define STEP_OPS       10000 /* instructions of SQLite between two looks at the clock */
+#define PATH_MAX_BYTES 512
+
+static int is_late(void *deadline_ms)
+{
+    return mono_ms() >= *(const int64_t *)deadline_ms;
+}
+
+/*
+ * mode: SQLITE_OPEN_READONLY, or READWRITE, with which a WAL that came along becomes a part of the file at the end.
+ * `deadline_ms` is looked at for as long as the connection is there.
+ */
+static int open_reader(const char *path, int mode, int64_t *deadline_ms, struct store_tx *ret, struct vl_error *err)
+{
+    int flags = mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE;
+
+    *ret = (struct store_tx){.path = path};
+    if (sqlite3_open_v2(path, &ret->db, flags, NULL) != SQLITE_OK)
+        return ret->db ? sql_fail(ret, err) : vl_fail_errno(err, ENOMEM, "open '%s'", path);
+    (void)sqlite3_busy_timeout(ret->db, deadline_left(*deadline_ms));
+    sqlite3_progress_handler(ret->db, STEP_OPS, is_late, deadline_ms);
+    return 0;
+}
+
+static void reader_done(struct store_tx *tx)
+{
+    (void)sqlite3_close(tx->db);
+}
+
+/* What SQLite calls an interruption is our deadline. */
+static int late_or(const struct store_tx *tx, int r, const char *what, struct vl_error *err)
+{
+    if (r < 0 && sqlite3_errcode(tx->db) == SQLITE_INTERRUPT)
+        return vl_fail(err, VL_UNAVAILABLE, "%s '%s' takes too long: try again when the disk is less busy", what,
+                       tx->path);
+    return r;
+}
+
+int store_copy(const char *path, const char *target, int64_t deadline_ms, struct vl_error *err)
+{
+    auto_(reader_done) struct store_tx tx = {0};
+    int r = open_reader(path, SQLITE_OPEN_READONLY, &deadline_ms, &tx, err);
+
+    if (r == 0)
+        r = late_or(&tx, sql_run(&tx, "VACUUM INTO ?1", SQL_VALUES(sql_text(target)), err), "copying the database",
+                    err);
+    CRASH_POINT("backup.copied");
+    return r;
+}
+
+int store_copies_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    auto_free char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("."), *begin = NULL;
+    DIR *d = folder && (begin = strf_new("%s" STORE_TEMP_MARK, name)) ? opendir(folder) : NULL;
+    const struct dirent *ent;
+    int n = 0;
+
+    while (d && (ent = readdir(d))) /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
+        if (str_starts(ent->d_name, begin) && unlinkat(dirfd(d), ent->d_name, 0) == 0) n++;
+    if (d) (void)closedir(d);
+    return n;
+}
+
+/* --- is it one of ours, and whole? -------------------------------------------------------------------------------- */
+
+/* No row, or the text that says what is wrong. */
+static int expect_nothing(const struct store_tx *tx, const char *sql, const char *what, struct vl_error *err)
+{
+    auto_stmt *stmt = NULL;
+    int r = sql_prepare(tx, sql, SQL_NO_VALUES, &stmt, err);
+
+    if (r == 0) r = sql_step(tx, stmt, err);
+    if (r == 1) {
+        const char *text = (const char *)sqlite3_column_text(stmt, 0);
+
+        return vl_fail(err, VL_INVALID, "'%s' is damaged: %s: %.100s", tx->path, what, text ? text : "");
+    }
+    return late_or(tx, r, "checking", err);
+}
+
+static int check_content(const struct store_tx *tx, struct vl_error *err)
+{
+    size_t version = 0;
+    int r = schema_version(tx, n_schema_steps, &version, err);
+
+    if (r < 0) return r;
+    if (version == 0) return vl_fail(err, VL_INVALID, "'%s' is an empty database, not a backup", tx->path);
+    if ((r = expect_nothing(tx, "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'",
+                            "integrity_check", err)) < 0)
+        return r;
+    return expect_nothing(tx, "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1", "foreign_key_check", err);
+}
+
+int store_check_copy(const char *path, int64_t deadline_ms, struct vl_error *err)
+{
+    auto_(reader_done) struct store_tx tx = {0};
+    struct vl_error own = {0};
+    int r = open_reader(path, SQLITE_OPEN_READWRITE, &deadline_ms, &tx, &own);
+
+    if (r == 0) r = check_content(&tx, &own);
+    if (r == 0) return 0;
+    if (err) *err = own;
+    if (own.kind != VL_INTERNAL) return r;
+    /* SQLite could not make head or tail of it. */
+    return vl_fail(err, VL_INVALID, "'%s' is no backup of volantd: %s", path, sqlite3_errmsg(tx.db));
+}
+
+/* --- putting back ------------------------------------------------------------------------------------------------- */
+
+static int beside(const char *path, const char *suffix, char ret[static PATH_MAX_BYTES], struct vl_error *err)
+{
+    int r = strf(ret, PATH_MAX_BYTES, "%s%s", path, suffix);
+
+    return r < 0 ? vl_fail_errno(err, r, "%s%s", path, suffix) : 0;
+}
+
+static int sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    auto_free char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    auto_close int fd = -1;
+
+    if (!folder) return -ENOMEM;
+    return (fd = open_dir(folder)) < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int store_restore_at_next_open(const char *path, const char *copy, struct vl_error *err)
+{
+    char pending[PATH_MAX_BYTES];
+    int r;
+
+    if ((r = beside(path, ".restore", pending, err)) < 0) return r;
+    if (rename(copy, pending) < 0) return vl_fail_errno(err, errno, "rename %s to %s", copy, pending);
+    CRASH_POINT("restore.pending");
+    return (r = sync_folder_of(path)) < 0 ? vl_fail_errno(err, r, "sync the folder of %s", path) : 0;
+}
+
+/* Absent is fine. */
+static int set_aside(const char *path, const char *suffix, struct vl_error *err)
+{
+    char from[PATH_MAX_BYTES], to[PATH_MAX_BYTES];
+    int r;
+
+    if ((r = beside(path, suffix, from, err)) < 0 || (r = beside(path, ".before-restore", to, err)) < 0) return r;
+    if (strf(to + strlen(to), sizeof(to) - strlen(to), "%s", suffix) < 0)
+        return vl_fail_errno(err, ENAMETOOLONG, "%s", to);
+    if (rename(from, to) < 0 && errno != ENOENT) return vl_fail_errno(err, errno, "rename %s to %s", from, to);
+    return 0;
+}
+
+/*
+ * The main file goes first: SQLite finds the WAL of a database by its name, so the old set is whole again once all are
+ * renamed, and a new main file never meets an old WAL, as it comes last.
+ */
+static int replace(const char *path, const char *pending, struct vl_error *err)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    char old[PATH_MAX_BYTES];
+    struct stat st;
+    int r;
+
+    if (stat(path, &st) == 0)
+        for (size_t i = 1; i < ARRAY_LEN(suffixes); i++) { /* of an earlier one that was set aside */
+            if ((r = beside(path, ".before-restore", old, err)) < 0) return r;
+            if (strf(old + strlen(old), sizeof(old) - strlen(old), "%s", suffixes[i]) >= 0) (void)unlink(old);
+        }
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        if ((r = set_aside(path, suffixes[i], err)) < 0) return r;
+        CRASH_POINT("restore.set_aside");
+    }
+    if (rename(pending, path) < 0) return vl_fail_errno(err, errno, "rename %s to %s", pending, path);
+    CRASH_POINT("restore.in_place");
+    return (r = sync_folder_of(path)) < 0 ? vl_fail_errno(err, r, "sync the folder of %s", path) : 0;
+}
+
+int store_restore_pending(const char *path, int64_t deadline_ms, bool *ret_restored, struct vl_error *err)
+{
+    char pending[PATH_MAX_BYTES];
+    struct stat st;
+    int r;
+
+    *ret_restored = false;
+    if ((r = beside(path, ".restore", pending, err)) < 0) return r;
+    if (lstat(pending, &st) < 0) return errno == ENOENT ? 0 : vl_fail_errno(err, errno, "%s", pending);
+    if ((r = store_check_copy(pending, deadline_ms, err)) < 0) {
+        (void)vl_wrap(err, "it cannot be put back; remove it to go on with the database there is");
+        return r;
+    }
+    if (chmod(pending, 0600) < 0) return vl_fail_errno(err, errno, "chmod %s", pending);
+    if ((r = replace(path, pending, err)) == 0) *ret_restored = true;
+    return r;
+}

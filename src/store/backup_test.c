@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/str.h"
+#include "store/testdb.h"
+
+static struct testdb db;
+
+static int make(void **state)
+{
+    (void)state;
+    testdb_make(&db);
+    return 0;
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    testdb_remove(&db);
+    return 0;
+}
+
+static int64_t soon(void)
+{
+    return mono_ms() + 10000;
+}
+
+static void add_plugin(const char *name)
+{
+    char sql[160];
+
+    assert_true(strf(sql, sizeof(sql),
+                     "INSERT INTO plugins (name, version, enabled, manifest, installed_ms, updated_ms)"
+                     " VALUES ('%s', '1', 1, '{}', 1, 1)",
+                     name) > 0);
+    if (testdb_run(&db, test_script, sql) < 0) fail_msg("%s", db.err.msg);
+}
+
+static int64_t plugins(void)
+{
+    return testdb_number(&db, "SELECT count(*) FROM plugins");
+}
+
+static void beside(char buf[static 128], const char *suffix)
+{
+    assert_true(strf(buf, 128, "%s%s", db.path, suffix) > 0);
+}
+
+static bool there(const char *suffix)
+{
+    char path[128];
+
+    beside(path, suffix);
+    return access(path, F_OK) == 0;
+}
+
+static void moves(const char *from, const char *to)
+{
+    char a[128], b[128];
+
+    beside(a, from);
+    beside(b, to);
+    assert_int_equal(rename(a, b), 0);
+}
+
+/* A copy with one plugin; the database has two then, the second in its WAL alone, as a killed volantd leaves it. */
+static void copy_then_more(void)
+{
+    struct vl_error err = {0};
+    char copy[128];
+
+    add_plugin("one");
+    beside(copy, ".new");
+    if (store_copy(db.path, copy, soon(), &err) < 0) fail_msg("%s", err.msg);
+    if (store_check_copy(copy, soon(), &err) < 0) fail_msg("%s", err.msg);
+    add_plugin("two");
+}
+
+static bool restores(void)
+{
+    struct vl_error err = {0};
+    bool restored = false;
+
+    if (store_restore_pending(db.path, soon(), &restored, &err) < 0) fail_msg("%s", err.msg);
+    return restored;
+}
+
+static void a_copy_is_put_back(void **state)
+{
+    char copy[128];
+
+    (void)state;
+    copy_then_more();
+    testdb_close(&db);
+    assert_false(restores());
+    beside(copy, ".new");
+    assert_int_equal(store_restore_at_next_open(db.path, copy, NULL), 0);
+    assert_true(restores());
+    assert_false(restores());
+    testdb_open(&db);
+    assert_int_equal(plugins(), 1);
+    assert_true(there(".before-restore"));
+    assert_false(there(".restore"));
+}
+
+/* Wherever it was cut off, the next one comes to the same end, and the old database is whole beside the new one. */
+static void goes_on_where_it_was_cut_off(void **state)
+{
+    static const char *const steps[][2] = {
+        {"", ".before-restore"}, {"-wal", ".before-restore-wal"}, {"-shm", ".before-restore-shm"}};
+
+    (void)state;
+    for (size_t done = 0; done <= ARRAY_LEN(steps); done++) {
+        struct vl_error err = {0};
+        char old[128];
+
+        copy_then_more();
+        testdb_close(&db);
+        moves(".new", ".restore");
+        for (size_t i = 0; i < done; i++)
+            if (there(steps[i][0])) moves(steps[i][0], steps[i][1]);
+        assert_true(restores());
+        beside(old, ".before-restore");
+        if (store_check_copy(old, soon(), &err) < 0) fail_msg("after step %zu: %s", done, err.msg);
+        testdb_open(&db);
+        assert_int_equal(plugins(), 1);
+        if (testdb_run(&db, test_script, "DELETE FROM plugins") < 0) fail_msg("%s", db.err.msg);
+    }
+}
+
+static void bad_copies_change_nothing(void **state)
+{
+    static const char *const spoilers[] = {"PRAGMA application_id = 7", "PRAGMA user_version = 99",
+                                           "INSERT INTO ip_allocations VALUES (1, 4711)"};
+
+    (void)state;
+    copy_then_more();
+    for (size_t i = 0; i < ARRAY_LEN(spoilers); i++) {
+        struct vl_error err = {0};
+        bool restored = true;
+        char pending[128];
+        sqlite3 *copy;
+
+        beside(pending, ".restore");
+        (void)unlink(pending);
+        assert_int_equal(store_copy(db.path, pending, soon(), NULL), 0);
+        assert_int_equal(sqlite3_open(pending, &copy), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(copy, spoilers[i], NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(copy), SQLITE_OK);
+        assert_true(store_restore_pending(db.path, soon(), &restored, &err) < 0);
+        assert_int_equal(err.kind, VL_INVALID);
+        assert_non_null(strstr(err.msg, "remove it"));
+        assert_false(restored);
+        assert_true(there(".restore"));
+        assert_false(there(".before-restore"));
+    }
+    assert_int_equal(plugins(), 2);
+}
+
+static void a_copy_has_a_deadline(void **state)
+{
+    struct vl_error err = {0};
+    char copy[128];
+
+    (void)state;
+    assert_int_equal(testdb_run(&db, test_script,
+                                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+                                " INSERT INTO events (vm_id, vm_name, type, status, message, at_ms)"
+                                " SELECT i, 'v', 'T', '', 'm', 0 FROM n"),
+                     0);
+    beside(copy, ".new");
+    assert_true(store_copy(db.path, copy, mono_ms(), &err) < 0);
+    assert_int_equal(err.kind, VL_UNAVAILABLE);
+    assert_non_null(strstr(err.msg, "takes too long"));
+}
+
+static void leftovers_are_swept(void **state)
+{
+    char path[128];
+
+    (void)state;
+    beside(path, STORE_TEMP_MARK "0011");
+    (void)close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(store_copies_sweep(db.path), 1);
+    assert_int_equal(store_copies_sweep(db.path), 0);
+    assert_true(there(""));
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_copy_is_put_back, make, drop),
+        cmocka_unit_test_setup_teardown(goes_on_where_it_was_cut_off, make, drop),
+        cmocka_unit_test_setup_teardown(bad_copies_change_nothing, make, drop),
+        cmocka_unit_test_setup_teardown(a_copy_has_a_deadline, make, drop),
+        cmocka_unit_test_setup_teardown(leftovers_are_swept, make, drop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
