@@ -34,9 +34,9 @@ int sql_fail_damaged(const struct store_tx *tx, const char *why, struct vl_error
 {
     return vl_fail(
         err, VL_INTERNAL,
-        "the database '%s' is damaged (%.80s): stop volantd, keep a copy, and put back a backup or rebuild it "
-        "with `sqlite3 DAMAGED .recover | sqlite3 NEW`",
-        tx->path, why);
+        "the database '%.100s' is damaged (%.60s): keep a copy, then put back a backup (`cp BACKUP '%.100s'.restore`, "
+        "and start volantd), or rebuild it with `sqlite3 DAMAGED .recover | sqlite3 NEW`",
+        tx->path, why, tx->path);
 }
 
 int sql_fail(const struct store_tx *tx, struct vl_error *err)
