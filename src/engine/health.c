@@ -50,7 +50,10 @@ void vm_take_health(struct vm *vm, const char *health, const char *reason)
     if (vm->health == UNHEALTHY)
         (void)strf(vm->reason_now, sizeof(vm->reason_now), "unhealthy: %.*s",
                    (int)utf8_prefix(reason ? reason : "", 140), reason ? reason : "");
-    if (vm->health != before && (vm->health == HEALTHY || vm->health == UNHEALTHY)) vm->health_news = true;
+    /* One that is adopted healthy has been told of. */
+    if ((vm->health == HEALTHY && before != HEALTHY && (before != HEALTH_NONE || vm->status == VM_STARTING)) ||
+        (vm->health == UNHEALTHY && before != UNHEALTHY))
+        vm->health_news = true;
 }
 
 /* --- what comes of it --------------------------------------------------------------------------------------------- */
