@@ -31,16 +31,31 @@ struct workload {
  */
 struct health_check {
     char *type;     /* "http": 2xx from `endpoint`; "tcp": `port` accepts; "exec": `command` ends with 0 */
-    char *endpoint; /* resolved against workload.base_url, or a path on `port` */
+    char *endpoint; /* http: resolved against workload.base_url; NULL: base_url itself, or / on `port` */
     int64_t port;   /* of http and tcp; 0: that of base_url */
     struct strv command;
-    int64_t timeout_ms;       /* the whole start budget: from the workload's start to the first success */
+    int64_t timeout_ms;       /* as given; health_check_budget_ms says what counts */
     int64_t interval_ms;      /* from one check's end to the next one's start, once it has passed for the first time */
     int64_t check_timeout_ms; /* of one check */
-    int64_t retries;          /* failures in a row that make an unhealthy workload */
+    int64_t retries;          /* failures in a row, once it has passed, that make an unhealthy workload */
     int64_t start_period_ms;  /* failures within it, from the start, do not count */
 };
-#define HEALTH_TIMEOUT_MS_MIN 120000 /* contract 3.3: anything below is raised to it */
+#define HEALTH_TIMEOUT_MS_MIN   120000 /* contract 3.3: anything below is raised to it */
+#define HEALTH_INTERVAL_MS      10000  /* defaults */
+#define HEALTH_CHECK_TIMEOUT_MS 2000
+#define HEALTH_RETRIES          3
+/* The whole start budget: from the workload's start to the first success. */
+int64_t health_check_budget_ms(const struct health_check *h);
+
+/* Whom a check of type http or tcp asks, in the guest. */
+struct health_target {
+    uint16_t port;
+    char *host; /* http: the Host header; NULL for tcp */
+    char *path; /* http: path and query */
+};
+/* -EINVAL where there is no port, or endpoint is none (a URL of another host than base_url's, spaces, a fragment). */
+int health_target_make(const struct health_check *h, const struct workload *w, struct health_target *ret);
+void health_target_done(struct health_target *t);
 
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
 const char *restart_policy_name(enum restart_policy p);

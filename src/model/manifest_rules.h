@@ -20,6 +20,19 @@ int rootfs_take(json_t *doc, struct rootfs *ret, struct vl_error *err);
 
 /* Trims, defaults, validates. */
 int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err);
+/* The same of health_check, once the workload is settled. */
+int health_check_settle(struct manifest *m, struct vl_error *err);
+
+/* The parts of http://HOST[:PORT][/path][?query][#fragment], within the URL. */
+struct base_url {
+    const char *host; /* with the brackets of an IPv6 address */
+    size_t host_len;
+    int64_t port;     /* 80 where it names none */
+    const char *path; /* up to the end: may be empty, or begin with '?' or '#' */
+};
+int base_url_parse(const char *url, struct base_url *ret); /* -EINVAL for any other form */
+
+bool has_control(const char *s);
 
 /* Takes the white space off both ends, in place. */
 void trim_text(char *s);

@@ -8,12 +8,7 @@
 #define SHA256_HEX 64
 #define ID_MAX     4294967294u /* one more is "no change" to chown(2) and setuid(2) */
 
-static bool has_control(const char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f) return true;
-    return false;
-}
+#define ACCOUNT_CHARS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-_"
 
 /* Trimmed; NULL if that leaves nothing, which is an error only where something is required. */
 static int settle_text(char **slot, const char *path, struct vl_error *err)
@@ -102,53 +97,10 @@ static int settle_checksum(char **slot, struct vl_error *err)
     return 0;
 }
 
-static bool is_host_char(char c, bool bracketed)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.') return true;
-    if (bracketed) return c == ':';
-    return (c >= 'g' && c <= 'z') || (c >= 'G' && c <= 'Z') || c == '-' || c == '_';
-}
-
-/* http://HOST[:PORT][/path]: the port, by default 80; -EINVAL for any other form. */
-static int url_port(const char *url, int64_t *ret)
-{
-    bool bracketed;
-    char port_text[6];
-    const char *host, *end;
-    uint64_t port = 80;
-
-    if (!str_starts(url, "http://") || has_control(url) || strchr(url, ' ')) return -EINVAL;
-    host = url + strlen("http://");
-    bracketed = *host == '[';
-    if (bracketed) host++;
-    for (end = host; is_host_char(*end, bracketed);)
-        end++;
-    if (end == host || (bracketed && *end++ != ']')) return -EINVAL;
-    if (*end == ':') {
-        size_t len = strcspn(++end, "/?#");
-
-        if (len >= sizeof(port_text)) return -EINVAL;
-        memcpy(port_text, end, len);
-        port_text[len] = '\0';
-        if (parse_u64(port_text, 1, 65535, &port) < 0) return -EINVAL;
-        end += len;
-    }
-    if (!strchr("/?#", *end)) return -EINVAL; /* the end of the string is found too */
-    *ret = (int64_t)port;
-    return 0;
-}
-
-int64_t workload_port(const struct workload *w)
-{
-    int64_t port;
-
-    return w->base_url && url_port(w->base_url, &port) == 0 ? port : 0;
-}
-
 static int settle_type(struct workload *w, struct vl_error *err)
 {
     char shown[QUOTED_SIZE];
-    int64_t port;
+    struct base_url url;
     int r;
 
     trim_field(&w->type);
@@ -161,7 +113,7 @@ static int settle_type(struct workload *w, struct vl_error *err)
         return vl_fail(
             err, VL_INVALID,
             "workload.base_url is missing: write http://127.0.0.1:PORT, or type \"exec\" if it serves no HTTP");
-    if (w->base_url && url_port(w->base_url, &port) < 0)
+    if (w->base_url && base_url_parse(w->base_url, &url) < 0)
         return vl_fail(err, VL_INVALID, "workload.base_url is %s, allowed: http://HOST[:PORT][/path]",
                        quoted(w->base_url, shown));
     return 0;
@@ -223,9 +175,7 @@ static bool is_account(const char *s, size_t len)
     text[len] = '\0';
     if (strspn(text, "0123456789") == len) return parse_u64(text, 0, ID_MAX, &id) == 0;
     if (text[0] == '-' || text[0] == '.') return false;
-    for (size_t i = 0; i < len; i++)
-        if (!is_host_char(text[i], false)) return false;
-    return true;
+    return text[strspn(text, ACCOUNT_CHARS)] == '\0';
 }
 
 static int settle_user(char **slot, struct vl_error *err)
@@ -278,5 +228,6 @@ int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_e
     if ((r = settle_identity(m, err)) < 0) return r;
     if ((r = settle_labels(m, err)) < 0) return r;
     if ((r = settle_initramfs(m, rootfs, err)) < 0) return r;
-    return settle_workload(m, err);
+    if ((r = settle_workload(m, err)) < 0) return r;
+    return health_check_settle(m, err);
 }

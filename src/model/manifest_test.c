@@ -210,6 +210,7 @@ static void the_contracts_minimal_manifest(void **state)
     assert_int_equal(m.workload.entrypoint.len, 4);
     assert_int_equal(workload_port(&m.workload), 80);
     assert_string_equal(m.health_check.endpoint, "/");
+    assert_string_equal(m.health_check.type, "http");
     assert_int_equal(warnings.len, 0);
     assert_string_equal(
         stored,
@@ -217,7 +218,7 @@ static void the_contracts_minimal_manifest(void **state)
         "\"resources\":{\"cpu_cores\":1,\"memory_mb\":512},"
         "\"workload\":{\"type\":\"http\",\"base_url\":\"http://127.0.0.1:80\","
         "\"entrypoint\":[\"/usr/bin/caddy\",\"run\",\"--config\",\"/etc/caddy/Caddyfile\"]},"
-        "\"health_check\":{\"endpoint\":\"/\",\"timeout_ms\":10000},"
+        "\"health_check\":{\"type\":\"http\",\"endpoint\":\"/\",\"timeout_ms\":10000},"
         "\"schema_version\":\"1.0\",\"name\":\"caddy\",\"version\":\"0.1.0\",\"runtime\":\"caddy\",\"enabled\":true,"
         "\"labels\":{\"volant.plugin\":\"caddy\",\"volant.runtime\":\"caddy\"},\"rootfs\":{\"url\":\"\",\"format\":"
         "\"raw\"}}");

@@ -31,9 +31,10 @@ static const struct field health_check_fields[] = {
     {"port", FIELD_INT, .offset = AT(port), .min = 1, .max = 65535},
     {"command", FIELD_STRINGS, .offset = AT(command), .max = 64},
     {"timeout_ms", FIELD_INT, .offset = AT(timeout_ms), .min = 0, .max = 24 * HOUR_MS},
-    {"interval_ms", FIELD_INT, .offset = AT(interval_ms), .min = 100, .max = HOUR_MS, .def = 10000},
-    {"check_timeout_ms", FIELD_INT, .offset = AT(check_timeout_ms), .min = 10, .max = 600000, .def = 2000},
-    {"retries", FIELD_INT, .offset = AT(retries), .min = 1, .max = 100, .def = 3},
+    {"interval_ms", FIELD_INT, .offset = AT(interval_ms), .min = 100, .max = HOUR_MS, .def = HEALTH_INTERVAL_MS},
+    {"check_timeout_ms", FIELD_INT, .offset = AT(check_timeout_ms), .min = 10, .max = 600000,
+     .def = HEALTH_CHECK_TIMEOUT_MS},
+    {"retries", FIELD_INT, .offset = AT(retries), .min = 1, .max = 100, .def = HEALTH_RETRIES},
     {"start_period_ms", FIELD_INT, .offset = AT(start_period_ms), .min = 0, .max = HOUR_MS},
 };
 const struct schema health_check_schema = {"health_check", sizeof(struct health_check), health_check_fields,

@@ -54,7 +54,7 @@ def test_an_initramfs_without_an_agent_gets_no_configuration(tiny_host, tiny, tm
     blob = appliance.archive({"init": b"anything"})
     path = tmp_path / "app.cpio"
     path.write_bytes(blob)
-    manifest = appliance.manifest_of(blob, str(path), agent="none", restart="always", health_check={"type": "http"})
+    manifest = appliance.manifest_of(blob, str(path), agent="none", restart="always")
     del manifest["workload"]
     with open(tmp_path / "m.json", "w", encoding="utf-8") as f:
         json.dump(manifest, f)
