@@ -47,6 +47,10 @@ struct world {
     int ups, downs, finals, n_events, dones;
     const char *why;
     char trace[100]; /* u, d, D (final), and the first letter of each event's type */
+    struct {
+        char health[16], reason[HEALTH_REASON_MAX + 1];
+        bool ready;
+    } health; /* of the last event */
     struct guest_stats stats;
     int result;
     char free_at; /* the letter of the callback that frees the guest */
@@ -174,6 +178,9 @@ static inline void on_event(void *arg, const struct guest_event *ev)
 
     w->n_events++;
     w->result = (int)ev->code;
+    (void)strf(w->health.health, sizeof(w->health.health), "%s", ev->health ? ev->health : "");
+    (void)strf(w->health.reason, sizeof(w->health.reason), "%s", ev->reason ? ev->reason : "");
+    w->health.ready = ev->ready;
     saw(w, ev->type[0]);
 }
 

@@ -12,7 +12,7 @@ struct guest;
 struct guest_ops {
     /* The agent answered /v1/health and the clock was set; events follow. Again after each reconnect. */
     void (*up)(void *arg, const struct guest_health *health);
-    void (*event)(void *arg, const struct guest_event *ev);
+    void (*event)(void *arg, const struct guest_event *ev); /* of the types that model/guest.h knows */
     /* The channel is gone (it was up, or could not be had). final: nobody tries again until guest_connect. */
     void (*down)(void *arg, const char *why, bool final);
 };

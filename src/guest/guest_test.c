@@ -37,6 +37,16 @@ static void test_events_wait(void **state)
     world_close(&w);
 }
 
+/* The agent goes on with this. */
+static void events_are_next(struct world *w, const char *text)
+{
+    w->events.text = text;
+    w->events.at = 0;
+    w->events.len = strlen(text);
+    h2_stream_wake(w->events.stream);
+    channel_agent_flush(w->agent);
+}
+
 static void test_events(void **state)
 {
     static struct world w;
@@ -44,16 +54,72 @@ static void test_events(void **state)
     (void)state;
     world_open(&w, &(struct agent_plan){0});
     AWAIT(&w, w.n_events == 1);
-    w.events.text =
-        "{\"type\":\"ready\",\"state\":\"running\",\"ready\":true}\n{\"type\":\"from the future\",\"x\":[1]}\n"
-        "{\"type\":\"workload_exited\",\"state\":\"exited\",\"code\":137,\"signal\":9}\n";
-    w.events.at = 0;
-    w.events.len = strlen(w.events.text);
-    h2_stream_wake(w.events.stream);
-    channel_agent_flush(w.agent);
+    events_are_next(
+        &w, "{\"type\":\"ready\",\"state\":\"running\",\"ready\":true}\n{\"type\":\"from the future\",\"x\":[1]}\n"
+            "{\"type\":\"workload_exited\",\"state\":\"exited\",\"code\":137,\"signal\":9}\n");
     AWAIT(&w, w.n_events == 3);
     assert_string_equal(w.trace, "usrw");
     assert_int_equal(w.result, 137);
+    world_close(&w);
+}
+
+static void test_health_events(void **state)
+{
+    static const struct {
+        const char *line, *health, *reason;
+        bool ready;
+    } table[] = {
+        {"{\"type\":\"state\",\"state\":\"running\",\"ready\":false,\"health\":\"starting\"}\n", "starting", "", false},
+        {"{\"type\":\"health\",\"state\":\"running\",\"ready\":false,\"health\":\"starting\",\"reason\":\"nobody "
+         "listens on port 80\"}\n",
+         "starting", "nobody listens on port 80", false},
+        {"{\"type\":\"health\",\"state\":\"running\",\"ready\":true,\"health\":\"healthy\"}\n", "healthy", "", true},
+        {"{\"type\":\"health\",\"state\":\"running\",\"ready\":false,\"health\":\"unhealthy\",\"reason\":\"no "
+         "\\\"answer"
+         "\\\"\"}\n",
+         "unhealthy", "no \"answer\"", false},
+    };
+    static struct world w;
+
+    (void)state;
+    world_open(&w, &(struct agent_plan){0});
+    AWAIT(&w, w.n_events == 1);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        events_are_next(&w, table[i].line);
+        AWAIT(&w, w.n_events == 2 + (int)i);
+        assert_string_equal(w.health.health, table[i].health);
+        assert_string_equal(w.health.reason, table[i].reason);
+        assert_int_equal(w.health.ready, table[i].ready);
+    }
+    assert_string_equal(w.trace, "usshhh");
+    world_close(&w);
+}
+
+/* 1000 at once are more than any workload has; the same over time are one that is well and unwell in turns. */
+static void test_a_flood_of_events(void **state)
+{
+    static const char line[] = "{\"type\":\"health\",\"ready\":true,\"health\":\"healthy\"}\n";
+    static struct world w;
+    auto_strbuf text = {0};
+
+    (void)state;
+    for (int i = 0; i < 1100; i++)
+        strbuf_adds(&text, line);
+    world_open(&w, &(struct agent_plan){0});
+    AWAIT(&w, w.n_events == 1);
+    w.events.text = text.data;
+    w.events.at = 0;
+    w.events.len = 900 * strlen(line);
+    h2_stream_wake(w.events.stream);
+    channel_agent_flush(w.agent);
+    AWAIT(&w, w.n_events == 901);
+    assert_int_equal(w.downs, 0);
+    w.events.at = 0;
+    w.events.len = text.len;
+    h2_stream_wake(w.events.stream);
+    channel_agent_flush(w.agent);
+    AWAIT(&w, w.downs > 0);
+    assert_non_null(strstr(w.why, "more events than any workload has"));
     world_close(&w);
 }
 
@@ -76,6 +142,8 @@ static const struct {
     {{0}, "not JSON\n", "malformed"},
     {{0}, "\n", "malformed"},
     {{0}, "{\"type\":1}\n", "malformed"},
+    {{0}, "{\"type\":\"health\",\"health\":true}\n", "malformed"},
+    {{0}, "{\"type\":\"health\",\"health\":\"more than 16 bytes\"}\n", "malformed"},
     {{0}, long_line, "without end"},
 };
 
@@ -211,6 +279,8 @@ int main(void)
         cmocka_unit_test(test_up),
         cmocka_unit_test(test_events_wait),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_health_events),
+        cmocka_unit_test(test_a_flood_of_events),
         cmocka_unit_test(test_liars),
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_poweroff),

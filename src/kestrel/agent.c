@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See agent.h. Everything hangs on one loop; once the workload is ready no timer is armed and nothing wakes it up. */
+/*
+ * See agent.h. Everything hangs on one loop. Once the workload is ready no timer is armed and nothing wakes it up but
+ * the checks of its health, if it has one.
+ */
 #include "kestrel/agent.h"
 
 #include <signal.h>
@@ -12,6 +15,7 @@
 #include "channel/agent.h"
 #include "kestrel/api.h"
 #include "kestrel/console.h"
+#include "kestrel/health.h"
 #include "kestrel/network.h"
 #include "kestrel/output.h"
 #include "kestrel/ready.h"
@@ -32,7 +36,8 @@ struct agent {
     struct api api;
     struct ports ports;
     struct channel_agent *channel; /* NULL until there is a way to the host */
-    struct ready ready;
+    struct ready ready;            /* one of the two */
+    struct health health;
     struct timer kill_timer;
     int code, signal; /* of the workload, once it has ended */
 };
@@ -52,6 +57,7 @@ static void over(struct agent *a, int code, int signo)
     a->signal = signo;
     a->api.state.pid = 0;
     ready_stop(&a->ready);
+    health_stop(&a->health);
     loop_untimer(&a->kill_timer);
     loop_stop(a->loop); /* finish() does the rest */
 }
@@ -65,7 +71,7 @@ static void on_child(int signo, void *arg)
 
     (void)signo;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pid != a->api.state.pid) continue;
+        if (health_reap(&a->health, pid, status) || pid != a->api.state.pid) continue;
         status = workload_exit_code(status, &sig);
         over(a, status, sig);
     }
@@ -90,6 +96,17 @@ static void on_ready(void *arg)
     struct api_state st = a->api.state;
 
     st.ready = true;
+    api_set_state(&a->api, &st);
+}
+
+static void on_health_checked(void *arg)
+{
+    struct agent *a = arg;
+    struct api_state st = a->api.state;
+
+    st.health = a->health.state;
+    st.ready = st.health == HEALTH_HEALTHY;
+    memcpy(st.reason, a->health.reason, sizeof(st.reason));
     api_set_state(&a->api, &st);
 }
 
@@ -118,12 +135,14 @@ static int set_clock(void *arg, int64_t unix_us)
     return settimeofday(&tv, NULL) < 0 ? -errno : 0;
 }
 
-/* Asked again, the newest grace counts: somebody has become impatient. */
+/* Asked again, the newest grace counts: somebody has become impatient. What is to end is asked for its health no more.
+ */
 static void poweroff(void *arg, int grace_ms)
 {
     struct agent *a = arg;
 
     if (a->api.state.pid <= 0) return;
+    health_stop(&a->health);
     (void)kill(-a->api.state.pid, SIGTERM);
     (void)loop_timer(a->loop, &a->kill_timer, mono_ms() + grace_ms, on_grace_over);
 }
@@ -151,18 +170,24 @@ static int start_workload(struct agent *a, struct vl_error *err)
     if ((r = output_start(&a->out, a->loop, child.out_fd)) < 0 ||
         (r = output_start(&a->err, a->loop, child.err_fd)) < 0)
         return vl_fail_errno(err, r, "watch the workload's output");
-    st.ready = a->config->ready_port == 0;
+    if (a->config->health_check.type) {
+        st.health = HEALTH_STARTING;
+    } else {
+        st.ready = a->config->ready_port == 0;
+    }
     api_set_state(&a->api, &st);
     return 0;
 }
 
-static void await_ready(struct agent *a)
+static int await_ready(struct agent *a, struct vl_error *err)
 {
     struct address address = {.addr = INADDR_LOOPBACK};
 
-    if (a->api.state.ready) return;
+    if (a->config->health_check.type) return health_start(&a->health, a->loop, a->config, on_health_checked, a, err);
+    if (a->api.state.ready) return 0;
     if (a->config->network.address) (void)address_parse(a->config->network.address, &address);
     ready_start(&a->ready, a->loop, address.addr, (uint16_t)a->config->ready_port, on_ready, a);
+    return 0;
 }
 
 static int start(struct agent *a, const struct agent_opts *opts, struct vl_error *err)
@@ -180,8 +205,7 @@ static int start(struct agent *a, const struct agent_opts *opts, struct vl_error
     a->out.arg = a->err.arg = a;
     a->out.stream = LOG_STDOUT;
     a->err.stream = LOG_STDERR;
-    if ((r = start_workload(a, err)) < 0) return r;
-    await_ready(a);
+    if ((r = start_workload(a, err)) < 0 || (r = await_ready(a, err)) < 0) return r;
     if (opts->ctl_fd >= 0) {
         open_channel(a, opts->ctl_fd, opts->sync_fd);
     } else if (a->machine && ports_start(&a->ports, a->loop, open_channel, a) < 0) {
@@ -235,6 +259,7 @@ static void agent_free(struct agent *a)
     output_stop(&a->out);
     output_stop(&a->err);
     ready_stop(&a->ready);
+    health_done(&a->health);
     loop_untimer(&a->kill_timer);
     ports_stop(&a->ports);
     if (a->channel) channel_agent_free(a->channel);

@@ -137,6 +137,34 @@ static void test_the_last_line_is_a_line_on_a_slow_console(void **state)
     guest_config_done(&config);
 }
 
+/* Each of the two children has its own end: the checks fail with 9, the workload, which waits for three, ends with 3.
+ */
+static void test_checks_end_beside_the_workload(void **state)
+{
+    struct guest_config config = {0};
+    struct agent_opts opts = {.console_fd = -1, .ctl_fd = -1, .sync_fd = -1};
+    struct vl_error err = {0};
+    struct testdir t;
+    int code = -1;
+
+    (void)state;
+    testdir_make(&t);
+    assert_int_equal(strv_add(&config.workload.entrypoint, "/bin/sh"), 0);
+    assert_int_equal(strv_add(&config.workload.entrypoint, "-c"), 0);
+    assert_int_equal(strv_add(&config.workload.entrypoint, "until [ -e 111 ]; do sleep 0.01; done; exit 3"), 0);
+    config.workload.workdir = strdup(t.path);
+    config.health_check =
+        (struct health_check){.type = strdup("exec"), .interval_ms = 100, .check_timeout_ms = 10000, .retries = 3};
+    assert_int_equal(strv_add(&config.health_check.command, "/bin/sh"), 0);
+    assert_int_equal(strv_add(&config.health_check.command, "-c"), 0);
+    assert_int_equal(
+        strv_add(&config.health_check.command, "n=1; while [ -e $n ]; do n=1$n; done; echo no; touch $n; exit 9"), 0);
+    if (agent_run(&config, &opts, &code, &err) < 0) fail_msg("%s", err.msg);
+    assert_int_equal(code, 3);
+    guest_config_done(&config);
+    testdir_remove(&t);
+}
+
 static void test_what_cannot_start_says_so(void **state)
 {
     struct guest_config config = {0};
@@ -159,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_a_grandchild_holds_nothing_up),
         cmocka_unit_test(test_a_stuck_console_holds_nothing_up),
         cmocka_unit_test(test_the_last_line_is_a_line_on_a_slow_console),
+        cmocka_unit_test(test_checks_end_beside_the_workload),
         cmocka_unit_test(test_what_cannot_start_says_so),
     };
 

@@ -73,11 +73,15 @@ static void get_health(struct request *rq)
 {
     static const char *const names[] = {"starting", "running", "exited"};
     const struct api_state *st = &rq->api->state;
-    char version[] = VOLANT_VERSION, state[16];
-    struct guest_health health = {
-        .api = AGENT_API, .version = version, .state = state, .ready = st->ready, .uptime_ms = mono_ms()};
+    /* Borrowed: encoding writes nothing. */
+    const struct guest_health health = {.api = AGENT_API,
+                                        .version = (char *)VOLANT_VERSION,
+                                        .state = (char *)names[st->state],
+                                        .ready = st->ready,
+                                        .health = (char *)health_state_name(st->health),
+                                        .reason = (char *)st->reason,
+                                        .uptime_ms = mono_ms()};
 
-    (void)strf(state, sizeof(state), "%s", names[st->state]);
     answer_object(rq, &guest_health_schema, &health);
 }
 
@@ -263,14 +267,31 @@ void api_init(struct api *a, const struct logs *logs, const struct api_ops *ops,
     *a = (struct api){.ops = ops, .arg = arg, .logs = logs};
 }
 
+/* Whether followers are to hear of the health that becomes the present one. */
+static bool health_news(struct api *a, const struct api_state *next)
+{
+    const struct api_state *now = &a->state;
+    bool news;
+
+    if (next->health == HEALTH_NONE) return false;
+    if (next->health == HEALTH_STARTING && !str_eq(now->reason, next->reason)) a->reason_untold = true;
+    news = now->health != next->health || now->ready != next->ready ||
+           (a->reason_untold && next->health == HEALTH_STARTING && mono_ms() >= a->told_ms + API_REASON_EVERY_MS);
+    if (!news) return false;
+    a->reason_untold = false;
+    a->told_ms = mono_ms();
+    return true;
+}
+
 void api_set_state(struct api *a, const struct api_state *state)
 {
     bool exited = a->state.state != WORKLOAD_EXITED && state->state == WORKLOAD_EXITED;
-    bool ready = !a->state.ready && state->ready, woken = false;
+    bool ready = !a->state.ready && state->ready, health = health_news(a, state), woken = false;
 
     a->state = *state;
     for (struct request *rq = a->open; rq; rq = rq->next) {
         if (rq->route->fn != stream_events) continue;
+        if (health) stream_add_event(rq, "health");
         if (ready) stream_add_event(rq, "ready");
         if (exited) stream_add_event(rq, "workload_exited");
         woken |= stream_wake(rq);

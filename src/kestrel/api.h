@@ -13,12 +13,14 @@
 #pragma once
 #include "base/error.h"
 #include "channel/h2.h"
+#include "kestrel/health.h"
 #include "kestrel/logs.h"
 
 #define API_BODY_MAX         65536
 #define API_STREAMS_MAX      32
 #define API_GRACE_DEFAULT_MS 10000
 #define API_GRACE_MAX_MS     600000
+#define API_REASON_EVERY_MS  1000
 
 struct api_ops {
     void (*flush)(void *arg); /* something became sendable outside a callback of the session */
@@ -30,6 +32,8 @@ enum workload_state { WORKLOAD_STARTING, WORKLOAD_RUNNING, WORKLOAD_EXITED };
 
 struct api_state {
     enum workload_state state;
+    enum health_state health;
+    char reason[HEALTH_REASON_MAX + 1]; /* of the last failed check */
     bool ready;
     pid_t pid; /* 0 where none runs */
     int code, signal;
@@ -43,6 +47,8 @@ struct api {
     const struct logs *logs;
     struct api_state state;
     bool logs_complete; /* nothing will be added any more */
+    bool reason_untold; /* to those who follow /v1/events */
+    int64_t told_ms;
     struct request *open;
     size_t n_open;
 };
@@ -51,7 +57,10 @@ extern const struct h2_ops api_h2_ops; /* its argument is the struct api */
 
 /* All but the state zero; the pointers are borrowed. Open answers outlive no session: free that before the api. */
 void api_init(struct api *a, const struct logs *logs, const struct api_ops *ops, void *arg);
-/* Tells everyone who follows /v1/events. */
+/*
+ * Tells everyone who follows /v1/events: `health` where that or `ready` is another one (and, until the first success,
+ * once a second why not), then `ready` where it has become that.
+ */
 void api_set_state(struct api *a, const struct api_state *state);
 /* Lines were added; complete: and these were the last, so followers get their end. */
 void api_logs_grown(struct api *a, bool complete);

@@ -105,7 +105,7 @@ static ssize_t read_text(void *arg, void *buf, size_t n)
     return (ssize_t)n;
 }
 
-static void send(struct bench *b, const char *method, const char *path, const char *body, struct reply *r)
+static void ask(struct bench *b, const char *method, const char *path, const char *body, struct reply *r)
 {
     struct text t = {body, body ? strlen(body) : 0};
     const struct h2_source source = {read_text, &t};
@@ -183,7 +183,7 @@ static void test_statuses(void **state)
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct reply r = {0};
 
-        send(b, table[i].method, table[i].path, table[i].body, &r);
+        ask(b, table[i].method, table[i].path, table[i].body, &r);
         if (!r.closed || r.err != 0 || r.status != table[i].status ||
             !strstr(r.body.data ? r.body.data : "", table[i].says))
             fail_msg("%s %s %s: %d '%s' closed %d %d", table[i].method, table[i].path, table[i].body, r.status,
@@ -203,14 +203,14 @@ static void test_health_and_stats(void **state)
     struct guest_stats stats = {0};
 
     api_set_state(&b->api, &running);
-    send(b, "GET", "/v1/health", NULL, &r);
+    ask(b, "GET", "/v1/health", NULL, &r);
     decode(&guest_health_schema, r.body.data, r.body.len, &health);
     assert_int_equal(health.api, AGENT_API);
     assert_string_equal(health.state, "running");
     assert_true(health.ready);
     schema_done(&guest_health_schema, &health);
     strbuf_done(&r.body);
-    send(b, "GET", "/v1/stats", NULL, &r2);
+    ask(b, "GET", "/v1/stats", NULL, &r2);
     decode(&guest_stats_schema, r2.body.data, r2.body.len, &stats);
     assert_true(stats.memory_total > stats.memory_available && stats.memory_available > 0);
     assert_true(stats.cpu_idle_ms > 0 && stats.processes > 0 && stats.workload_rss > 0);
@@ -234,7 +234,7 @@ static void test_poweroff_takes_its_grace_from_either(void **state)
         struct reply r = {0};
 
         b->grace_ms = -1;
-        send(b, "POST", table[i].path, table[i].body, &r);
+        ask(b, "POST", table[i].path, table[i].body, &r);
         assert_int_equal(r.status, 202);
         assert_int_equal(b->grace_ms, table[i].grace);
         strbuf_done(&r.body);
@@ -262,7 +262,7 @@ static void test_events_are_held_open(void **state)
     struct bench *b = *state;
     struct reply r = {0}, late = {0};
 
-    send(b, "GET", "/v1/events", NULL, &r);
+    ask(b, "GET", "/v1/events", NULL, &r);
     expect_event(&r, "state", "starting", false, 0);
     assert_ptr_equal(api_session(&b->api, false), b->server);
     assert_null(api_session(&b->api, true));
@@ -275,7 +275,7 @@ static void test_events_are_held_open(void **state)
     assert_true(b->flushes > 0);
     pump(b);
     expect_event(&r, "ready", "running", true, 0);
-    send(b, "GET", "/v1/events", NULL, &late);
+    ask(b, "GET", "/v1/events", NULL, &late);
     expect_event(&late, "state", "running", true, 0);
     st = (struct api_state){.state = WORKLOAD_EXITED, .code = 137, .signal = 9};
     api_set_state(&b->api, &st);
@@ -295,6 +295,85 @@ static void test_events_are_held_open(void **state)
     assert_true(r.closed);
 }
 
+static void expect_health(struct reply *r, const char *type, const char *health, const char *reason, bool ready)
+{
+    const char *newline = strchr(r->body.data ? r->body.data : "", '\n');
+    struct guest_event ev = {0};
+
+    assert_non_null(newline);
+    decode(&guest_event_schema, r->body.data, (size_t)(newline - r->body.data), &ev);
+    assert_string_equal(ev.type, type);
+    assert_string_equal(ev.health, health);
+    if (!str_eq(ev.reason, reason)) fail_msg("%s, expected %s", ev.reason, reason);
+    assert_int_equal(ev.ready, ready);
+    schema_done(&guest_event_schema, &ev);
+    strbuf_consume(&r->body, (size_t)(newline + 1 - r->body.data));
+}
+
+static void set_health(struct bench *b, enum health_state health, const char *reason)
+{
+    struct api_state st = {.state = WORKLOAD_RUNNING, .pid = 12, .health = health, .ready = health == HEALTH_HEALTHY};
+
+    (void)strf(st.reason, sizeof(st.reason), "%s", reason);
+    api_set_state(&b->api, &st);
+    pump(b);
+}
+
+static void expect_told_health(struct bench *b, const char *health, const char *reason)
+{
+    struct guest_health told = {0};
+    struct reply r = {0};
+
+    ask(b, "GET", "/v1/health", NULL, &r);
+    decode(&guest_health_schema, r.body.data, r.body.len, &told);
+    assert_true(str_eq(told.health, health) && str_eq(told.reason, reason));
+    schema_done(&guest_health_schema, &told);
+    strbuf_done(&r.body);
+}
+
+/* `health` when that or ready changes; a reason alone is told once a second while starting, but never forgotten. */
+static void test_health_is_told(void **state)
+{
+    struct bench *b = *state;
+    struct api_state over = {.state = WORKLOAD_EXITED};
+    struct reply r = {0};
+
+    expect_told_health(b, NULL, NULL);
+    set_health(b, HEALTH_STARTING, "");
+    ask(b, "GET", "/v1/events", NULL, &r);
+    expect_health(&r, "state", "starting", NULL, false);
+    b->api.told_ms = 0;
+    set_health(b, HEALTH_STARTING, "a \"b\"");
+    expect_health(&r, "health", "starting", "a \"b\"", false);
+    set_health(b, HEALTH_STARTING, "c");
+    set_health(b, HEALTH_STARTING, "c");
+    assert_int_equal(r.body.len, 0);
+    expect_told_health(b, "starting", "c");
+    b->api.told_ms = 0;
+    set_health(b, HEALTH_STARTING, "c");
+    expect_health(&r, "health", "starting", "c", false);
+    set_health(b, HEALTH_HEALTHY, "");
+    expect_health(&r, "health", "healthy", NULL, true);
+    expect_health(&r, "ready", "healthy", NULL, true);
+    set_health(b, HEALTH_HEALTHY, "d");
+    b->api.told_ms = 0;
+    set_health(b, HEALTH_HEALTHY, "d");
+    assert_int_equal(r.body.len, 0);
+    expect_told_health(b, "healthy", "d");
+    set_health(b, HEALTH_UNHEALTHY, "e");
+    expect_health(&r, "health", "unhealthy", "e", false);
+    set_health(b, HEALTH_HEALTHY, "");
+    expect_health(&r, "health", "healthy", NULL, true);
+    expect_health(&r, "ready", "healthy", NULL, true);
+    api_set_state(&b->api, &over);
+    pump(b);
+    expect_event(&r, "workload_exited", "exited", false, 0);
+    assert_int_equal(r.body.len, 0);
+    strbuf_done(&r.body);
+    h2_free(b->client);
+    b->client = NULL;
+}
+
 static size_t count_lines(const struct reply *r)
 {
     size_t n = 0;
@@ -312,7 +391,7 @@ static void test_logs(void **state)
 
     logs_add(&b->logs, LOG_STDOUT, 1700000000123, "one \"quoted\"", 12);
     logs_add(&b->logs, LOG_STDERR, 1700000001000, "two\0\xff", 5);
-    send(b, "GET", "/v1/logs", NULL, &all);
+    ask(b, "GET", "/v1/logs", NULL, &all);
     assert_true(all.closed);
     assert_int_equal(count_lines(&all), 2);
     decode(&guest_log_schema, all.body.data, (size_t)(strchr(all.body.data, '\n') - all.body.data), &log);
@@ -320,11 +399,11 @@ static void test_logs(void **state)
     assert_string_equal(log.line, "one \"quoted\"");
     assert_string_equal(log.timestamp, "2023-11-14T22:13:20.123Z");
     schema_done(&guest_log_schema, &log);
-    send(b, "GET", "/v1/logs?tail=1", NULL, &tail);
+    ask(b, "GET", "/v1/logs?tail=1", NULL, &tail);
     decode(&guest_log_schema, tail.body.data, tail.body.len, &log);
     assert_string_equal(log.line, "two\xef\xbf\xbd\xef\xbf\xbd");
     schema_done(&guest_log_schema, &log);
-    send(b, "GET", "/v1/logs?follow=1&tail=0", NULL, &follow);
+    ask(b, "GET", "/v1/logs?follow=1&tail=0", NULL, &follow);
     assert_int_equal(follow.body.len, 0);
     assert_false(follow.closed);
     logs_add(&b->logs, LOG_STDOUT, 0, "three", 5);
@@ -348,7 +427,7 @@ static void test_a_slow_reader_hears_what_it_missed(void **state)
     struct reply r = {.hold = true};
 
     memset(text, 'x', sizeof(text));
-    send(b, "GET", "/v1/logs?follow=1", NULL, &r);
+    ask(b, "GET", "/v1/logs?follow=1", NULL, &r);
     for (int i = 0; i < 1000; i++) {
         logs_add(&b->logs, LOG_STDOUT, 0, text, sizeof(text));
         api_logs_grown(&b->api, false);
@@ -376,15 +455,15 @@ static void test_bounds(void **state)
 
     for (int i = 0; i < API_BODY_MAX + 100; i++)
         strbuf_adds(&big, " ");
-    send(b, "PUT", "/v1/clock", big.data, &r);
+    ask(b, "PUT", "/v1/clock", big.data, &r);
     assert_int_equal(r.status, 413);
     strbuf_done(&r.body);
     memset(held, 0, sizeof(held));
     for (size_t i = 0; i < API_STREAMS_MAX; i++)
-        send(b, "GET", "/v1/events", NULL, &held[i]);
-    send(b, "GET", "/v1/logs", NULL, &refused);
+        ask(b, "GET", "/v1/events", NULL, &held[i]);
+    ask(b, "GET", "/v1/logs", NULL, &refused);
     assert_int_equal(refused.status, 503);
-    send(b, "GET", "/v1/health", NULL, &health);
+    ask(b, "GET", "/v1/health", NULL, &health);
     assert_int_equal(health.status, 200);
     strbuf_done(&refused.body);
     strbuf_done(&health.body);
@@ -401,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_health_and_stats, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_poweroff_takes_its_grace_from_either, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_events_are_held_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_health_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_logs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_slow_reader_hears_what_it_missed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),

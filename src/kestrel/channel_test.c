@@ -82,7 +82,13 @@ static int accept_one(int listener)
     return fd;
 }
 
-_Noreturn static void run_agent(int ctl_listener, int sync_listener)
+static int add_script(struct strv *v, const char *script)
+{
+    return strv_add(v, "/bin/sh") < 0 || strv_add(v, "-c") < 0 ? -ENOMEM : strv_add(v, script);
+}
+
+/* check: a command; NULL: none */
+_Noreturn static void run_agent(int ctl_listener, int sync_listener, const char *script, const char *check)
 {
     struct agent_opts opts = {
         .console_fd = -1, .ctl_fd = accept_one(ctl_listener), .sync_fd = accept_one(sync_listener)};
@@ -90,10 +96,12 @@ _Noreturn static void run_agent(int ctl_listener, int sync_listener)
     struct vl_error err;
     int code = 1;
 
-    if (opts.ctl_fd < 0 || opts.sync_fd < 0 || strv_add(&config.workload.entrypoint, "/bin/sh") < 0 ||
-        strv_add(&config.workload.entrypoint, "-c") < 0 ||
-        strv_add(&config.workload.entrypoint, "trap 'echo bye; exit 42' TERM; echo up; while :; do sleep 0.01; done") <
-            0 ||
+    if (check) {
+        config.health_check =
+            (struct health_check){.type = strdup("exec"), .interval_ms = 100, .check_timeout_ms = 10000, .retries = 3};
+        if (add_script(&config.health_check.command, check) < 0) _exit(1);
+    }
+    if (opts.ctl_fd < 0 || opts.sync_fd < 0 || add_script(&config.workload.entrypoint, script) < 0 ||
         agent_run(&config, &opts, &code, &err) < 0)
         _exit(1);
     _exit(code);
@@ -108,24 +116,22 @@ static void step(struct host *host)
     channel_host_flush(host->channel);
 }
 
-static void test_a_host_watches_and_ends_the_workload(void **state)
+/* From "up" to a power-off of the workload; the events it told are the caller's. */
+static char *watch_and_end(const struct testdir *t, const char *script, const char *check)
 {
     int64_t deadline = mono_ms() + TIMEOUT_MS;
     struct host host = {0};
     char ctl[96], sync[96];
     int ctl_fd, sync_fd, status;
-    struct testdir t;
     pid_t pid;
 
-    (void)state;
-    testdir_make(&t);
-    (void)snprintf(ctl, sizeof(ctl), "%s/ctl", t.path);
-    (void)snprintf(sync, sizeof(sync), "%s/sync", t.path);
+    (void)snprintf(ctl, sizeof(ctl), "%s/ctl", t->path);
+    (void)snprintf(sync, sizeof(sync), "%s/sync", t->path);
     ctl_fd = unix_listen(ctl, 1, 0600);
     sync_fd = unix_listen(sync, 1, 0600);
     assert_true(ctl_fd >= 0 && sync_fd >= 0);
     pid = fork();
-    if (pid == 0) run_agent(ctl_fd, sync_fd);
+    if (pid == 0) run_agent(ctl_fd, sync_fd, script, check);
     (void)close(ctl_fd);
     (void)close(sync_fd);
     assert_int_equal(loop_new(&host.loop), 0);
@@ -137,7 +143,6 @@ static void test_a_host_watches_and_ends_the_workload(void **state)
     assert_true(host.logs.closed);
     assert_int_equal(host.logs.err, 0); /* a complete end, not a broken one */
     assert_non_null(strstr(host.logs.body.data, "\"bye\""));
-    assert_true(str_starts(host.events.body.data, "{\"type\":\"state\",\"state\":\"running\",\"ready\":true}\n"));
     assert_non_null(
         strstr(host.events.body.data, "\"type\":\"workload_exited\",\"state\":\"exited\",\"ready\":false,\"code\":42"));
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -145,9 +150,40 @@ static void test_a_host_watches_and_ends_the_workload(void **state)
     assert_int_equal(WEXITSTATUS(status), 42);
     channel_host_free(host.channel);
     loop_free(host.loop);
-    strbuf_done(&host.events.body);
     strbuf_done(&host.logs.body);
     strbuf_done(&host.poweroff.body);
+    return strbuf_take(&host.events.body);
+}
+
+static void test_a_host_watches_and_ends_the_workload(void **state)
+{
+    auto_free char *events = NULL;
+    struct testdir t;
+
+    (void)state;
+    testdir_make(&t);
+    events = watch_and_end(&t, "trap 'echo bye; exit 42' TERM; echo up; while :; do sleep 0.01; done", NULL);
+    assert_true(str_starts(events, "{\"type\":\"state\",\"state\":\"running\",\"ready\":true}\n"));
+    assert_null(strstr(events, "health"));
+    testdir_remove(&t);
+}
+
+/* It is ready when the check passes, and is left in peace once it is to end. */
+static void test_a_checked_workload(void **state)
+{
+    auto_free char *events = NULL, *script = NULL, *check = NULL, *late = NULL;
+    struct testdir t;
+
+    (void)state;
+    testdir_make(&t);
+    script = strf_new("trap 'touch %s/ending; sleep 0.5; echo bye; exit 42' TERM; "
+                      "while [ ! -e %s/checked ]; do sleep 0.01; done; echo up; while :; do sleep 0.01; done",
+                      t.path, t.path);
+    check = strf_new("[ ! -e %s/ending ] || touch %s/late; touch %s/checked", t.path, t.path, t.path);
+    events = watch_and_end(&t, script, check);
+    assert_non_null(strstr(events, "\"state\":\"running\",\"ready\":true,\"health\":\"healthy\"}\n"));
+    late = testdir_read(&t, "late");
+    assert_null(late);
     testdir_remove(&t);
 }
 
@@ -155,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_host_watches_and_ends_the_workload),
+        cmocka_unit_test(test_a_checked_workload),
     };
 
     if (agent_block_signals() < 0) return 1;

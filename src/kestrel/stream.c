@@ -43,13 +43,22 @@ static const char *state_name(enum workload_state s)
     return s == WORKLOAD_STARTING ? "starting" : s == WORKLOAD_RUNNING ? "running" : "exited";
 }
 
-/* Written by hand: all texts are our own, and `code` has to be there although it is 0. */
+static void add_health(struct strbuf *out, const struct api_state *st)
+{
+    strbuf_addf(out, ",\"health\":\"%s\"", health_state_name(st->health));
+    if (!st->reason[0]) return;
+    strbuf_adds(out, ",\"reason\":");
+    strbuf_add_json(out, st->reason, strlen(st->reason));
+}
+
+/* Written by hand: all other texts are our own, and `code` has to be there although it is 0. */
 void stream_add_event(struct request *rq, const char *type)
 {
     const struct api_state *st = &rq->api->state;
 
     strbuf_addf(&rq->out, "{\"type\":\"%s\",\"state\":\"%s\",\"ready\":%s", type, state_name(st->state),
                 st->ready ? "true" : "false");
+    if (st->health != HEALTH_NONE) add_health(&rq->out, st);
     if (st->state == WORKLOAD_EXITED) strbuf_addf(&rq->out, ",\"code\":%d,\"signal\":%d", st->code, st->signal);
     strbuf_adds(&rq->out, "}\n");
 }

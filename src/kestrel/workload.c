@@ -28,10 +28,12 @@ enum stage { STAGE_NONE, STAGE_SETUP, STAGE_WORKDIR, STAGE_USER, STAGE_EXEC };
 
 struct plan {
     const struct workload *w;
+    const struct strv *argv;
+    const char *field; /* of the manifest that argv is from */
     struct user user;
     struct strv env;
     char program[PATH_MAX];
-    int out[2], err[2]; /* pipes */
+    int out[2], err[2]; /* pipes; without err, both outputs go into out */
     enum stage failed;  /* written by the child */
     int errnum;
 };
@@ -60,13 +62,13 @@ static int plan_environment(struct plan *p)
 /* A name without a slash is searched as execvp(3) does, but in the workload's own PATH. */
 static int plan_program(struct plan *p, struct vl_error *err)
 {
-    const char *name = p->w->entrypoint.items[0], *dir = strmap_get(&p->w->env, "PATH");
+    const char *name = p->argv->items[0], *dir = strmap_get(&p->w->env, "PATH");
     bool denied = false;
     struct stat st;
 
     if (strchr(name, '/')) {
         if (strf(p->program, sizeof(p->program), "%s", name) < 0)
-            return vl_fail(err, VL_INVALID, "workload.entrypoint: the path is longer than %d bytes", PATH_MAX - 1);
+            return vl_fail(err, VL_INVALID, "%s: the path is longer than %d bytes", p->field, PATH_MAX - 1);
         return 0;
     }
     if (!dir) dir = WORKLOAD_PATH;
@@ -77,32 +79,29 @@ static int plan_program(struct plan *p, struct vl_error *err)
         if ((st.st_mode & 0111) != 0) return 0;
         denied = true;
     }
-    if (denied)
-        return vl_fail(err, VL_INVALID, "workload.entrypoint: '%s' is not executable, set its mode to 0755", name);
-    return vl_fail(err, VL_NOT_FOUND,
-                   "workload.entrypoint: no '%s' in PATH, map the program in or name its absolute path", name);
+    if (denied) return vl_fail(err, VL_INVALID, "%s: '%s' is not executable, set its mode to 0755", p->field, name);
+    return vl_fail(err, VL_NOT_FOUND, "%s: no '%s' in PATH, map the program in or name its absolute path", p->field,
+                   name);
 }
 
-static int plan_pipes(struct plan *p)
+static int plan_pipe(const struct plan *p, int ends[static 2])
 {
-    if (pipe2(p->out, O_CLOEXEC) < 0 || pipe2(p->err, O_CLOEXEC) < 0) return -errno;
-    if (p->user.uid == 0) return 0;
+    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
     /* Or a program that opens /dev/stdout anew would be refused. */
-    if (fchown(p->out[1], p->user.uid, p->user.gid) < 0 || fchown(p->err[1], p->user.uid, p->user.gid) < 0)
-        return -errno;
+    if (p->user.uid != 0 && fchown(ends[1], p->user.uid, p->user.gid) < 0) return -errno;
     return 0;
 }
 
-static int plan_user(struct plan *p, struct vl_error *err)
+int workload_user(const struct workload *w, struct user *ret, struct vl_error *err)
 {
     auto_close int root_fd = -1;
 
-    if (!p->w->user) {
-        p->user = (struct user){.home = "/root"};
+    if (!w->user) {
+        *ret = (struct user){.home = "/root"};
         return 0;
     }
     if ((root_fd = open_dir("/")) < 0) return vl_fail_errno(err, root_fd, "open /");
-    return user_find(root_fd, p->w->user, &p->user, err);
+    return user_find(root_fd, w->user, ret, err);
 }
 
 static void reset_signals(void)
@@ -125,12 +124,12 @@ static int become_user(const struct plan *p)
 static int child_setup(const struct plan *p)
 {
     struct rlimit files = {1024, FILES_HARD_LIMIT};
-    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC), err_fd = p->err[1] < 0 ? p->out[1] : p->err[1];
 
     (void)setsid();
     reset_signals();
     (void)setrlimit(RLIMIT_NOFILE, &files);
-    if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(p->err[1], 2) < 0) return -errno;
+    if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(err_fd, 2) < 0) return -errno;
     return 0;
 }
 
@@ -153,32 +152,31 @@ __attribute__((no_sanitize_address)) static int execute(void *arg)
     if ((r = child_setup(p)) < 0) return fail(p, STAGE_SETUP, -r);
     if ((r = become_user(p)) < 0) return fail(p, STAGE_USER, -r);
     if (chdir(p->w->workdir ? p->w->workdir : "/") < 0) return fail(p, STAGE_WORKDIR, errno);
-    (void)execve(p->program, p->w->entrypoint.items, p->env.items);
+    (void)execve(p->program, p->argv->items, p->env.items);
     return fail(p, STAGE_EXEC, errno);
 }
 
-static int explain_exec(const char *program, int errnum, struct vl_error *err)
+static int explain_exec(const struct plan *p, struct vl_error *err)
 {
-    bool exists = access(program, F_OK) == 0;
+    bool exists = access(p->program, F_OK) == 0;
 
-    if (errnum == ENOENT && exists)
+    if (p->errnum == ENOENT && exists)
         return vl_fail(
             err, VL_NOT_FOUND,
-            "workload.entrypoint: '%s' is there, but not the loader or interpreter it names: map that in, or let "
-            "fledge do it with libraries = \"auto\"",
-            program);
-    if (errnum == ENOENT || errnum == ENOTDIR)
-        return vl_fail(err, VL_NOT_FOUND, "workload.entrypoint: no '%s' in the image, map the program in", program);
-    if (errnum == EACCES)
-        return vl_fail(err, VL_INVALID,
-                       "workload.entrypoint: '%s' may not be executed: set its mode to 0755, or change workload.user",
-                       program);
-    if (errnum == ENOEXEC)
-        return vl_fail(err, VL_INVALID,
-                       "workload.entrypoint: '%s' is no program for this machine (a script needs a #! line)", program);
-    (void)vl_fail_errno(err, errnum, "workload.entrypoint: execute '%s'", program);
+            "%s: '%s' is there, but not the loader or interpreter it names: map that in, or let fledge do it with "
+            "libraries = \"auto\"",
+            p->field, p->program);
+    if (p->errnum == ENOENT || p->errnum == ENOTDIR)
+        return vl_fail(err, VL_NOT_FOUND, "%s: no '%s' in the image, map the program in", p->field, p->program);
+    if (p->errnum == EACCES)
+        return vl_fail(err, VL_INVALID, "%s: '%s' may not be executed: set its mode to 0755, or change workload.user",
+                       p->field, p->program);
+    if (p->errnum == ENOEXEC)
+        return vl_fail(err, VL_INVALID, "%s: '%s' is no program for this machine (a script needs a #! line)", p->field,
+                       p->program);
+    (void)vl_fail_errno(err, p->errnum, "%s: execute '%s'", p->field, p->program);
     if (err) err->kind = VL_INVALID;
-    return -errnum;
+    return -p->errnum;
 }
 
 static int explain(const struct plan *p, struct vl_error *err)
@@ -192,9 +190,9 @@ static int explain(const struct plan *p, struct vl_error *err)
     case STAGE_USER:
         return vl_fail_errno(err, p->errnum, "workload.user: become '%s'", p->w->user);
     case STAGE_EXEC:
-        return explain_exec(p->program, p->errnum, err);
+        return explain_exec(p, err);
     default:
-        return vl_fail_errno(err, p->errnum, "prepare the workload's process (is there a /dev/null?)");
+        return vl_fail_errno(err, p->errnum, "prepare a process (is there a /dev/null?)");
     }
 }
 
@@ -211,7 +209,7 @@ static int launch(struct plan *p, pid_t *ret, struct vl_error *err)
     pid = clone(execute, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, p);
     saved = errno;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (pid < 0) return vl_fail_errno(err, saved, "start a process for the workload");
+    if (pid < 0) return vl_fail_errno(err, saved, "start a process");
     if (p->failed != STAGE_NONE) {
         (void)waitpid(pid, NULL, 0);
         return explain(p, err);
@@ -220,18 +218,40 @@ static int launch(struct plan *p, pid_t *ret, struct vl_error *err)
     return 0;
 }
 
-int workload_start(const struct workload *w, struct child *ret, struct vl_error *err)
+/* Its user is known by now. */
+static int run(struct plan *p, struct child *ret, struct vl_error *err)
 {
-    auto_(plan_done) struct plan p = {.w = w, .out = {-1, -1}, .err = {-1, -1}};
     pid_t pid = 0;
     int r;
 
-    if ((r = plan_program(&p, err)) < 0 || (r = plan_user(&p, err)) < 0) return r;
-    if ((r = plan_environment(&p)) < 0 || (r = plan_pipes(&p)) < 0)
-        return vl_fail_errno(err, r, "prepare the workload's environment");
-    if ((r = launch(&p, &pid, err)) < 0) return r;
-    *ret = (struct child){.pid = pid, .out_fd = take_fd(&p.out[0]), .err_fd = take_fd(&p.err[0])};
+    if ((r = plan_environment(p)) < 0) return vl_fail_errno(err, r, "prepare the workload's environment");
+    if ((r = launch(p, &pid, err)) < 0) return r;
+    *ret = (struct child){.pid = pid, .out_fd = take_fd(&p->out[0]), .err_fd = take_fd(&p->err[0])};
     return 0;
+}
+
+int workload_start(const struct workload *w, struct child *ret, struct vl_error *err)
+{
+    auto_(plan_done) struct plan p = {
+        .w = w, .argv = &w->entrypoint, .field = "workload.entrypoint", .out = {-1, -1}, .err = {-1, -1}};
+    int r;
+
+    if ((r = plan_program(&p, err)) < 0 || (r = workload_user(w, &p.user, err)) < 0) return r;
+    if ((r = plan_pipe(&p, p.out)) < 0 || (r = plan_pipe(&p, p.err)) < 0)
+        return vl_fail_errno(err, r, "prepare the workload's output");
+    return run(&p, ret, err);
+}
+
+int workload_command(const struct workload *w, const struct user *user, const struct strv *argv, const char *field,
+                     struct child *ret, struct vl_error *err)
+{
+    auto_(plan_done) struct plan p = {
+        .w = w, .user = *user, .argv = argv, .field = field, .out = {-1, -1}, .err = {-1, -1}};
+    int r;
+
+    if ((r = plan_program(&p, err)) < 0) return r;
+    if ((r = plan_pipe(&p, p.out)) < 0) return vl_fail_errno(err, r, "prepare the output of %s", field);
+    return run(&p, ret, err);
 }
 
 int workload_failure_code(const struct vl_error *err)

@@ -32,7 +32,7 @@ static int finish(const struct child *c, char **ret_out, int *ret_signal)
 
     assert_int_equal(read_all(c->out_fd, 1 << 20, ret_out ? ret_out : &ignored, &len), 0);
     (void)close(c->out_fd);
-    (void)close(c->err_fd);
+    if (c->err_fd >= 0) (void)close(c->err_fd);
     assert_int_equal(waitpid(c->pid, &status, 0), c->pid);
     return workload_exit_code(status, ret_signal);
 }
@@ -80,6 +80,31 @@ static void test_surroundings(void **state)
     assert_int_equal(getsid(c.pid), c.pid);
     assert_int_equal(finish(&c, &out, &sig), 0);
     assert_string_equal(out, "b c-/root-/nowhere:/bin:/usr/bin\n/usr\nleader\n");
+}
+
+/* Another program where the workload runs. */
+static void test_a_command_beside_it(void **state)
+{
+    static const char *const words[] = {"/nonexistent", NULL}, *const env[] = {"A", "b c", NULL};
+    static const char *const argv[] = {"sh", "-c", "echo $A-$HOME; pwd; echo wrong >&2; exit 5", NULL};
+    auto_(workload_free) struct workload w = make(words, env), other = make(argv, NULL);
+    auto_free char *out = NULL;
+    struct vl_error err = {0};
+    struct user user;
+    struct child c;
+    int sig;
+
+    (void)state;
+    w.workdir = strdup("/usr");
+    assert_int_equal(workload_user(&w, &user, &err), 0);
+    if (workload_command(&w, &user, &other.entrypoint, "health_check.command", &c, &err) < 0) fail_msg("%s", err.msg);
+    assert_int_equal(c.err_fd, -1);
+    assert_int_equal(finish(&c, &out, &sig), 5);
+    assert_string_equal(out, "b c-/root\n/usr\nwrong\n");
+    c.pid = -4711;
+    assert_true(workload_command(&w, &user, &w.entrypoint, "health_check.command", &c, &err) < 0);
+    assert_true(str_starts(err.msg, "health_check.command: no '/nonexistent' in the image"));
+    assert_int_equal(c.pid, -4711);
 }
 
 static const struct {
@@ -151,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_surroundings),
+        cmocka_unit_test(test_a_command_beside_it),
         cmocka_unit_test(test_what_cannot_be_started),
         cmocka_unit_test(test_no_loader_and_no_program),
     };

@@ -42,6 +42,14 @@ static const struct {
     {&guest_event_schema,
      "{\"type\":\"workload_exited\",\"state\":\"exited\",\"ready\":false,\"code\":137,\"signal\":9}"},
     {&guest_event_schema, "{\"type\":\"of_the_future\",\"ready\":false}"},
+    {&guest_event_schema,
+     "{\"type\":\"health\",\"state\":\"running\",\"ready\":false,\"health\":\"unhealthy\",\"reason\":\"why\"}"},
+    {&guest_health_schema,
+     "{\"api\":2,\"version\":\"0.2.0\",\"state\":\"running\",\"ready\":true,\"health\":\"healthy\","
+     "\"reason\":\"\xc3\xa9\",\"uptime_ms\":0}"},
+    {&guest_config_schema,
+     "{\"api\":2,\"shutdown\":\"reboot\",\"health_check\":{\"type\":\"exec\",\"command\":[\"a\",\"\"],"
+     "\"interval_ms\":100},\"workload\":{\"entrypoint\":[\"a\"]}}"},
     {&guest_stats_schema, "{\"uptime_ms\":1,\"memory_total\":2,\"memory_available\":3,\"cpu_user_ms\":4,\"cpu_system_"
                           "ms\":5,\"cpu_idle_ms\":6,"
                           "\"processes\":7,\"workload_pid\":8,\"workload_rss\":9223372036854775807}"},
@@ -88,6 +96,11 @@ static const struct {
      "health.state is 33 bytes long, allowed 0 to 32"},
     {&guest_health_schema, "{\"api\":1,\"state\":\"a\",\"uptime_ms\":-1}",
      "health.uptime_ms is -1, allowed 0 to 9223372036854775807"},
+    {&guest_event_schema, "{\"type\":\"health\",\"health\":\"aaaaaaaaaaaaaaaaa\"}",
+     "event.health is 17 bytes long, allowed 0 to 16"},
+    {&guest_health_schema, "{\"api\":2,\"state\":\"a\",\"reason\":[]}", "health.reason must be a string, is an array"},
+    {&guest_config_schema, "{\"api\":1,\"shutdown\":\"reboot\",\"health_check\":{\"interval_ms\":0},\"workload\":{}}",
+     "config.health_check.interval_ms is 0, allowed 100 to 3600000"},
     {&guest_event_schema, "{\"type\":\"\"}", "event.type is 0 bytes long, allowed 1 to 64"},
     {&guest_event_schema, "{\"type\":\"workload_exited\",\"code\":256}", "event.code is 256, allowed 0 to 255"},
     {&guest_event_schema, "{\"type\":\"workload_exited\",\"signal\":-9}", "event.signal is -9, allowed 0 to 127"},
