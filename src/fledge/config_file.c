@@ -70,14 +70,18 @@ static json_t *node_json(const struct toml_node *node)
 /* The manifest as far as the file says it; a stand-in for the archive, without which none is valid. */
 static json_t *manifest_json(const struct toml_node *root)
 {
-    const struct toml_node *plugin = toml_get(root, "plugin"), *resources = toml_get(root, "resources");
+    static const char *const tables[] = {"resources", "health_check"};
+    const struct toml_node *plugin = toml_get(root, "plugin"), *restart = toml_get(plugin, "restart"), *table;
     json_t *j;
 
     j = json_pack("{s:o, s:o, s:o, s:{s:s, s:s}}", "name", node_json(toml_get(plugin, "name")), "version",
                   node_json(toml_get(plugin, "version")), "workload", node_json(toml_get(root, "workload")),
                   "initramfs", "url", "/", "checksum",
                   "0000000000000000000000000000000000000000000000000000000000000000");
-    if (j && resources && json_object_set_new(j, "resources", node_json(resources)) < 0) json_decref(take_ptr(j));
+    for (size_t i = 0; j && i < ARRAY_LEN(tables); i++)
+        if ((table = toml_get(root, tables[i])) && json_object_set_new(j, tables[i], node_json(table)) < 0)
+            json_decref(take_ptr(j));
+    if (j && restart && json_object_set_new(j, "restart", node_json(restart)) < 0) json_decref(take_ptr(j));
     return j;
 }
 

@@ -48,8 +48,8 @@ static const struct {
     {"plugin = 1\n", "fledge.toml:1:10: plugin is an integer, expected a table: write [plugin]"},
     {"[[plugin]]\n", "fledge.toml:1:1: plugin is an array, expected a table: write [plugin]"},
     /* unknown keys */
-    {"foo = 1\n",
-     "fledge.toml:1:1: unknown key \"foo\": remove it; the keys here are plugin, file_mappings, workload, resources"},
+    {"foo = 1\n", "fledge.toml:1:1: unknown key \"foo\": remove it; the keys here are plugin, file_mappings, workload, "
+                  "resources, health_check"},
     {"[plugins]\n", "fledge.toml:1:2: unknown key \"plugins\": did you mean 'plugin'?"},
     {"[plugin]\nnmae = 1\n", "fledge.toml:2:1: unknown key \"nmae\" in 'plugin': did you mean 'name'?"},
     {"[plugin]\n  Name = 1\n", "fledge.toml:2:3: unknown key \"Name\" in 'plugin': did you mean 'name'?"},
@@ -108,6 +108,36 @@ static const struct {
     {P M W "[resources]\ncpu_cores = 0\n", "fledge.toml:11:13: resources.cpu_cores is 0: write cpu_cores = 1"},
     {P M W "[resources]\ncpu_cores = 65\n", "fledge.toml:11:13: resources.cpu_cores is 65, allowed 1 to 64"},
     {P M W "[resources]\ncpu_cores = 1.5\n", "fledge.toml:11:13: resources.cpu_cores is a float, expected an integer"},
+    /* restart, [health_check] */
+    {"[plugin]\nrestart = \"never\"\n",
+     "fledge.toml:2:11: plugin.restart is \"never\", allowed: \"no\", \"on-failure\", \"always\""},
+    {"[plugin]\nrestart = true\n", "fledge.toml:2:11: plugin.restart is a boolean, expected a string: write restart"},
+    {"restart = \"no\"\n", "fledge.toml:1:1: unknown key \"restart\": it belongs below [plugin]"},
+    {P M W "health_check = \"/\"\n",
+     AFTER_W "1: unknown key \"health_check\" in 'workload': write it as [health_check]"},
+    {P M W "[health_check]\ntype = \"grpc\"\n",
+     "fledge.toml:11:8: health_check.type is \"grpc\", allowed: \"http\", \"tcp\", \"exec\""},
+    {P M W "[health_check]\ninterval = 5\n",
+     "fledge.toml:11:1: unknown key \"interval\" in 'health_check': did you mean 'interval_ms'?"},
+    {P M W "[health_check]\nport = 80\ninterval_ms = 0\n",
+     "fledge.toml:12:15: health_check.interval_ms is 0: write interval_ms = 10000"},
+    {P M W "[health_check]\nport = 80\ninterval_ms = 5\n",
+     "fledge.toml:12:15: health_check.interval_ms is 5, allowed 100 to 3600000"},
+    {P M W "[health_check]\nport = 80\ninterval_ms = \"10s\"\n",
+     "fledge.toml:12:15: health_check.interval_ms is a string, expected an integer: write interval_ms = 10000"},
+    {P M W "[health_check]\nport = 80\nstart_period_ms = -1\n",
+     "fledge.toml:12:19: health_check.start_period_ms is -1: write start_period_ms = 5000"},
+    {P M W "[health_check]\nport = 80\nretries = 1000\n",
+     "fledge.toml:12:11: health_check.retries is 1000, allowed 1 to 100"},
+    {P M W "[health_check]\ncommand = []\n", "fledge.toml:11:11: health_check.command is empty: write command = ["},
+    {P M W "[health_check]\ncommand = \"/bin/check\"\n",
+     "fledge.toml:11:11: health_check.command is a string, expected an array of strings"},
+    {P M W "[health_check]\nport = 80\ncommand = [\"a\"]\n",
+     "fledge.toml:11:8: health_check.port does not go with a command: remove one of the two"},
+    {P M W "[health_check]\nendpoint = \"/\"\n",
+     "fledge.toml:10:1: health_check.port is missing: write the port to ask, or workload.base_url"},
+    {P M W "base_url = \"http://127.0.0.1\"\n[health_check]\nendpoint = \"http://other/\"\n",
+     "fledge.toml:12:12: health_check.endpoint is \"http://other/\": write a path"},
 };
 
 static void test_bad_files(void **state)
@@ -182,7 +212,9 @@ static void test_everything(void **state)
     static const char text[] = P M
         "mode = 0o4711\nlibraries = \"none\"\n" M "libraries = \"auto\"\n"
         "[workload]\nentrypoint = [\"web\", \"\", \" spaced \"]\nenv = { A = \"1\", B = \"\" }\nworkdir = \"/srv\"\n"
-        "user = \"1000:1000\"\nbase_url = \"http://127.0.0.1:8080/\"\n[resources]\ncpu_cores = 2\nmemory_mb = 64\n";
+        "user = \"1000:1000\"\nbase_url = \"http://127.0.0.1:8080/\"\n[resources]\ncpu_cores = 2\nmemory_mb = 64\n"
+        "[health_check]\nendpoint = \"/up\"\nport = 8080\ninterval_ms = 500\ncheck_timeout_ms = 50\nretries = 1\n"
+        "start_period_ms = 0\ntimeout_ms = 0\n";
     auto_config c = {0};
 
     (void)state;
@@ -198,7 +230,28 @@ static void test_everything(void **state)
     assert_string_equal(c.manifest.workload.workdir, "/srv");
     assert_string_equal(c.manifest.workload.user, "1000:1000");
     assert_int_equal(c.manifest.resources.cpu_cores, 2);
+    assert_string_equal(c.manifest.health_check.type, "http");
+    assert_string_equal(c.manifest.health_check.endpoint, "/up");
+    assert_int_equal(c.manifest.health_check.port, 8080);
+    assert_int_equal(c.manifest.health_check.interval_ms, 500);
+    assert_int_equal(c.manifest.health_check.check_timeout_ms, 50);
+    assert_int_equal(c.manifest.health_check.retries, 1);
+    assert_null(c.manifest.restart);
     assert_int_equal(c.manifest.resources.memory_mb, 64);
+}
+
+static void test_a_command_and_a_restart(void **state)
+{
+    auto_config c = {0};
+
+    (void)state;
+    parse_good("[plugin]\nname = \"web\"\nversion = \"1\"\nstrategy = \"initramfs\"\nrestart = \"on-failure\"\n" W
+               "[health_check]\ncommand = [\"/bin/check\", \"-q\"]\n",
+               &c);
+    assert_string_equal(c.manifest.restart, "on-failure");
+    assert_string_equal(c.manifest.health_check.type, "exec");
+    assert_int_equal(c.manifest.health_check.command.len, 2);
+    assert_int_equal(c.manifest.health_check.interval_ms, HEALTH_INTERVAL_MS);
 }
 
 static void test_without_mappings(void **state)
@@ -259,10 +312,10 @@ static void test_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_the_seed_s_own_file),
-        cmocka_unit_test(test_everything),   cmocka_unit_test(test_without_mappings),
-        cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_too_many_mappings),
-        cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_bad_files),         cmocka_unit_test(test_the_seed_s_own_file),
+        cmocka_unit_test(test_everything),        cmocka_unit_test(test_a_command_and_a_restart),
+        cmocka_unit_test(test_without_mappings),  cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_too_many_mappings), cmocka_unit_test(test_no_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

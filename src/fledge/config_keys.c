@@ -15,10 +15,14 @@ static const char *const strategies[] = {"initramfs", NULL};
 static const char *const library_choices[] = {"auto", "none", NULL};
 static const char *const types[] = {"http", "exec", NULL};
 
+static const char *const restarts[] = {"no", "on-failure", "always", NULL};
+static const char *const checks[] = {"http", "tcp", "exec", NULL};
+
 static const struct key plugin_keys[] = {
     {"name", KEY_TEXT, true, "name = \"web\"", NULL, NULL},
     {"version", KEY_TEXT, true, "version = \"1.0.0\"", NULL, NULL},
     {"strategy", KEY_TEXT, true, "strategy = \"initramfs\"", NULL, strategies},
+    {"restart", KEY_TEXT, false, "restart = \"on-failure\"", NULL, restarts},
     {0},
 };
 static const struct key mapping_keys[] = {
@@ -42,11 +46,24 @@ static const struct key resources_keys[] = {
     {"memory_mb", KEY_NUMBER, false, "memory_mb = 256", NULL, NULL},
     {0},
 };
+static const struct key health_check_keys[] = {
+    {"type", KEY_TEXT, false, "type = \"http\"", NULL, checks},
+    {"endpoint", KEY_TEXT, false, "endpoint = \"/healthz\"", NULL, NULL},
+    {"port", KEY_NUMBER, false, "port = 8080", NULL, NULL},
+    {"command", KEY_TEXTS, false, "command = [\"/usr/local/bin/check\"]", NULL, NULL},
+    {"timeout_ms", KEY_COUNT, false, "timeout_ms = 120000", NULL, NULL},
+    {"interval_ms", KEY_NUMBER, false, "interval_ms = 10000", NULL, NULL},
+    {"check_timeout_ms", KEY_NUMBER, false, "check_timeout_ms = 2000", NULL, NULL},
+    {"retries", KEY_NUMBER, false, "retries = 3", NULL, NULL},
+    {"start_period_ms", KEY_COUNT, false, "start_period_ms = 5000", NULL, NULL},
+    {0},
+};
 const struct key config_keys[] = {
     {"plugin", KEY_TABLE, true, "[plugin]", plugin_keys, NULL},
     {"file_mappings", KEY_TABLES, false, "[[file_mappings]]", mapping_keys, NULL},
     {"workload", KEY_TABLE, true, "[workload]", workload_keys, NULL},
     {"resources", KEY_TABLE, false, "[resources]", resources_keys, NULL},
+    {"health_check", KEY_TABLE, false, "[health_check]", health_check_keys, NULL},
     {0},
 };
 
@@ -246,7 +263,7 @@ static int check_mode(const struct check *c, const char *path, const struct key 
 static int check_number(const struct check *c, const char *path, const struct key *key, const struct toml_node *node)
 {
     if (node->type != TOML_INTEGER) return fail_type(c, path, key, node, "an integer");
-    if (node->number > 0) return 0;
+    if (node->number > 0 || (node->number == 0 && key->type == KEY_COUNT)) return 0;
     return fail_at(c, node->at, "%s is %lld: write %s", path, (long long)node->number, key->example);
 }
 
@@ -276,6 +293,7 @@ static int check_value(const struct check *c, const char *path, const struct key
     case KEY_MAP:
         return check_map(c, path, key, node);
     case KEY_NUMBER:
+    case KEY_COUNT:
         return check_number(c, path, key, node);
     case KEY_MODE:
         return check_mode(c, path, key, node);

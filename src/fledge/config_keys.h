@@ -8,7 +8,8 @@ enum key_type {
     KEY_TEXT,   /* a string that is not empty */
     KEY_TEXTS,  /* an array of strings, not empty */
     KEY_MAP,    /* a table of strings, empty ones too */
-    KEY_NUMBER, /* an integer; its range is the manifest's business */
+    KEY_NUMBER, /* an integer above 0; its range is the manifest's business */
+    KEY_COUNT,  /* the same, and 0 */
     KEY_MODE,   /* permission bits, written in octal */
     KEY_TABLE,  /* [name] with `keys` */
     KEY_TABLES, /* [[name]] with `keys` each */

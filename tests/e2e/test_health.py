@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Health checks, which kestrel runs in the guest: a VM is ready when its check passes, not when it listens."""
+import json
+import os
+
+import pytest
+import volant
+from volant import says
+
+# A web server that is up at once; what the checks look for comes when it is asked for.
+SCRIPT = """
+export PATH=/bin
+cd /tmp
+busybox mkdir -p www/cgi-bin
+echo here > www/index.html
+for what in up:'busybox touch /tmp/healthz; busybox cp /tmp/healthz /tmp/www/; busybox httpd -p 81 -h /tmp/www'
+do
+    name=${what%%:*}
+    { echo '#!/bin/busybox sh'; echo 'echo; echo done'; echo "${what#*:}"; } > www/cgi-bin/$name
+    busybox chmod 755 www/cgi-bin/$name
+done
+exec busybox httpd -f -p 80 -h www
+"""
+EXEC = ["/bin/busybox", "sh", "-c", "echo looking; exec /bin/busybox test -e /tmp/healthz"]
+
+
+def checked(source, folder, check, script=SCRIPT, **keys):
+    """The busybox appliance with this script as its workload, and a health check: its manifest's path."""
+    with open(source, encoding="utf-8") as f:
+        manifest = json.load(f)
+    manifest["initramfs"]["url"] = os.path.join(os.path.dirname(source), manifest["initramfs"]["url"])
+    manifest["name"] = manifest["runtime"] = "checked"
+    manifest["workload"] |= {"entrypoint": ["/bin/busybox", "sh", "-c", script]}
+    manifest["health_check"] = check
+    path = os.path.join(folder, "checked.manifest.json")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(manifest | keys, f)
+    return path
+
+
+@pytest.mark.parametrize("check", [
+    {"endpoint": "/healthz", "timeout_ms": 10000},
+    {"port": 81},
+    {"command": EXEC},
+], ids=["http", "tcp", "exec"])
+def test_a_vm_is_ready_when_its_check_passes(host, busybox, tmp_path, check):
+    host.install(checked(busybox, tmp_path, check))
+    port = host.create("web", "checked", wait="running")
+    volant.wait_until(lambda: answers(port), 30, every=0.1)
+    assert host.vm("web")["ready"] is False
+    assert volant.fetch(port, "/cgi-bin/up", timeout=20)[0] == 200
+    volant.wait_until(lambda: host.vm("web")["ready"], 30, every=0.1)
+    host.volar("vms", "stop", "web")
+    assert host.vm("web")["ready"] is False
+
+
+def answers(port):
+    try:
+        return volant.fetch(port)[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_check_that_cannot_be_is_refused(host, busybox, tmp_path):
+    """At once, and with the field and what to write."""
+    for check, words in [
+        ({"port": 80, "interval_ms": 0}, ["health_check.interval_ms is 0", "allowed 100 to 3600000"]),
+        ({"type": "exec"}, ["health_check.command is missing"]),
+        ({"command": ["/bin/true"], "port": 80}, ["health_check.port", "remove one of the two"]),
+        ({"endpoint": "https://127.0.0.1/"}, ["health_check.endpoint", "write a path"]),
+        ({"type": "grpc"}, ["health_check.type", "http, tcp, exec"]),
+    ]:
+        manifest = checked(busybox, tmp_path, check)
+        done = host.volar("plugins", "install", manifest, check=False)
+        assert done.returncode == 1, done
+        says(done.stderr, words)
+        with open(manifest, "rb") as f:
+            answer = host.api("POST", "/api/v1/plugins", f.read())
+        assert answer.status == 400, answer
+        says(answer.json["error"], words)
+    assert host.api("GET", "/api/v1/plugins").json == {"plugins": []}
+
+
+def test_what_is_stored_says_what_is_checked(host, busybox, tmp_path):
+    host.install(checked(busybox, tmp_path, {"endpoint": "/", "timeout_ms": 10000}, restart="on-failure"))
+    shown = json.loads(host.volar("plugins", "show", "checked").stdout)
+    assert shown["health_check"] == {"type": "http", "endpoint": "/", "timeout_ms": 10000}
+    assert shown["restart"] == "on-failure"
+    host.install(checked(busybox, tmp_path, {"endpoint": "", "timeout_ms": 0}))
+    assert json.loads(host.volar("plugins", "show", "checked").stdout)["health_check"] == {}
