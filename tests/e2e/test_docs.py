@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The README's commands work as they are printed."""
+import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 
+import appliance
 import volant
 
 SECTION = "## First VM by hand"
@@ -48,3 +51,36 @@ def test_what_the_readme_says_of_helps():
         done = subprocess.run([volant.program("volar"), *command.split(), "--help"], capture_output=True,
                               text=True, check=False)
         assert done.returncode == 0 and command in done.stdout, command
+
+
+def reference(name, language):
+    """The blocks of one language in docs/reference/<name>.md."""
+    with open(os.path.join(volant.ROOT, "docs", "reference", name + ".md"), encoding="utf-8") as f:
+        return re.findall(rf"^```{language}\n(.*?)^```", f.read(), re.S | re.M)
+
+
+def test_the_manifest_of_the_reference_is_one(host, tmp_path):
+    """As it is printed, but for the archive, which is another one here."""
+    (text,) = reference("manifest", "json")
+    manifest = json.loads(text)
+    blob = appliance.archive({"init": b"#!"})
+    (tmp_path / "web.cpio").write_bytes(blob)
+    manifest["initramfs"] = {"url": str(tmp_path / "web.cpio"), "checksum": hashlib.sha256(blob).hexdigest()}
+    path = tmp_path / "web.manifest.json"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    done = host.volar("plugins", "install", str(path))
+    assert "has no effect" not in done.stderr and "unknown" not in done.stderr
+    stored = host.api("GET", "/api/v1/plugins/web").json
+    assert stored["health_check"] == {"type": "http"} | manifest["health_check"]
+    assert stored["workload"] == {"type": "http"} | manifest["workload"]
+    assert (stored["restart"], stored["runtime"]) == ("on-failure", "web")
+
+
+def test_the_fledge_toml_of_the_reference_builds_and_runs(host, tmp_path):
+    (text,) = reference("manifest", "toml")
+    (tmp_path / "fledge.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "index.html").write_text("<html>", encoding="utf-8")
+    subprocess.run([volant.program("fledge"), "build"], cwd=tmp_path, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    host.install(str(tmp_path / "checked.manifest.json"))
+    host.volar("vms", "create", "web", "--plugin", "checked", "--wait", "ready")
+    assert host.vm("web")["ready"] is True
