@@ -31,7 +31,7 @@ void vm_begin_budget(struct vm *vm)
     const struct health_check *check = &vm->manifest.health_check;
 
     if (!check->type || vm->health == HEALTHY || vm->health == HEALTH_NONE) return;
-    if (loop_timer(vm->engine->cfg.loop, &vm->budget, mono_ms() + check->timeout_ms, budget_over) < 0)
+    if (loop_timer(vm->engine->cfg.loop, &vm->budget, mono_ms() + health_check_budget_ms(check), budget_over) < 0)
         log_err("vm=%s: no memory for a timer", vm->row.name);
 }
 
@@ -88,7 +88,7 @@ static void judge_budget(struct vm *vm)
     char reason[400];
 
     (void)strf(reason, sizeof(reason), NOT_HEALTHY_IN_TIME " within %lld s: %s",
-               (long long)vm->manifest.health_check.timeout_ms / 1000,
+               (long long)health_check_budget_ms(&vm->manifest.health_check) / 1000,
                vm->health_reason ? vm->health_reason : "no check has ended yet");
     end_for(vm, NULL, reason);
 }
