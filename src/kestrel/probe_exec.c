@@ -26,6 +26,8 @@ static void end_line(struct probe *p)
     size_t n = p->line_len;
 
     p->line_len = 0;
+    for (size_t i = 0; i < n; i++)
+        if (p->line[i] == '\0') p->line[i] = ' '; /* or it would end there */
     while (n > 0 && (p->line[n - 1] == ' ' || p->line[n - 1] == '\t' || p->line[n - 1] == '\r'))
         n--;
     if (n == 0) return;
@@ -44,7 +46,7 @@ static ssize_t read_some(struct probe *p)
         if (buf[i] == '\n')
             end_line(p);
         else if (p->line_len < sizeof(p->line))
-            p->line[p->line_len++] = buf[i] ? buf[i] : ' ';
+            p->line[p->line_len++] = buf[i];
     }
     return n;
 }

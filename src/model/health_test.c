@@ -158,32 +158,31 @@ static void the_start_budget(void **state)
 
 static const struct {
     const char *type, *base_url, *endpoint;
-    int port;
-    const char *host, *path; /* path NULL: refused, or tcp */
-    int want;
+    const char *host, *path; /* of the request; NULL for tcp */
+    int port, want;          /* want 0: refused */
 } targets[] = {
-    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "/up", 0, "127.0.0.1:8080", "/up", 8080},
-    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "up", 0, "127.0.0.1:8080", "/app/up", 8080},
-    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "?y", 0, "127.0.0.1:8080", "/app/v1?y", 8080},
-    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", NULL, 0, "127.0.0.1:8080", "/app/v1?x=1", 8080},
-    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "", 0, "127.0.0.1:8080", "/app/v1?x=1", 8080},
-    {"http", "http://127.0.0.1:8080/app/v1", "http://127.0.0.1:8080", 0, "127.0.0.1:8080", "/", 8080},
-    {"http", "http://Web.example", "HTTP://web.example/", 0, NULL, NULL, 0},
-    {"http", "http://Web.example", "http://web.EXAMPLE:80/?q", 0, "Web.example", "/?q", 80},
-    {"http", "http://a", "up", 0, "a", "/up", 80},
-    {"http", "http://a", "?up", 0, "a", "/?up", 80},
-    {"http", "http://a?b", NULL, 0, "a", "/?b", 80},
-    {"http", "http://a/b/", "c:d", 0, NULL, NULL, 0},
-    {"http", "http://a/b/", "./c:d", 0, "a", "/b/./c:d", 80},
-    {"http", "http://[::1]:81/", "x", 0, "[::1]:81", "/x", 81},
-    {"http", "http://a:81/", "/", 90, "a:90", "/", 90},
-    {"http", NULL, NULL, 90, "127.0.0.1:90", "/", 90},
-    {"http", NULL, "x", 80, "127.0.0.1", "/x", 80},
-    {"http", NULL, NULL, 0, NULL, NULL, 0},
-    {"http", NULL, NULL, 70000, NULL, NULL, 0},
-    {"http", "ftp://a", NULL, 0, NULL, NULL, 0},
-    {"tcp", "http://a:81", NULL, 0, NULL, NULL, 81},
-    {"tcp", NULL, NULL, 5432, NULL, NULL, 5432},
+    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "/up", "127.0.0.1:8080", "/up", 0, 8080},
+    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "up", "127.0.0.1:8080", "/app/up", 0, 8080},
+    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "?y", "127.0.0.1:8080", "/app/v1?y", 0, 8080},
+    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", NULL, "127.0.0.1:8080", "/app/v1?x=1", 0, 8080},
+    {"http", "http://127.0.0.1:8080/app/v1?x=1#f", "", "127.0.0.1:8080", "/app/v1?x=1", 0, 8080},
+    {"http", "http://127.0.0.1:8080/app/v1", "http://127.0.0.1:8080", "127.0.0.1:8080", "/", 0, 8080},
+    {"http", "http://Web.example", "HTTP://web.example/", NULL, NULL, 0, 0},
+    {"http", "http://Web.example", "http://web.EXAMPLE:80/?q", "Web.example", "/?q", 0, 80},
+    {"http", "http://a", "up", "a", "/up", 0, 80},
+    {"http", "http://a", "?up", "a", "/?up", 0, 80},
+    {"http", "http://a?b", NULL, "a", "/?b", 0, 80},
+    {"http", "http://a/b/", "c:d", NULL, NULL, 0, 0},
+    {"http", "http://a/b/", "./c:d", "a", "/b/./c:d", 0, 80},
+    {"http", "http://[::1]:81/", "x", "[::1]:81", "/x", 0, 81},
+    {"http", "http://a:81/", "/", "a:90", "/", 90, 90},
+    {"http", NULL, NULL, "127.0.0.1:90", "/", 90, 90},
+    {"http", NULL, "x", "127.0.0.1", "/x", 80, 80},
+    {"http", NULL, NULL, NULL, NULL, 0, 0},
+    {"http", NULL, NULL, NULL, NULL, 70000, 0},
+    {"http", "ftp://a", NULL, NULL, NULL, 0, 0},
+    {"tcp", "http://a:81", NULL, NULL, NULL, 0, 81},
+    {"tcp", NULL, NULL, NULL, NULL, 5432, 5432},
 };
 
 static void where_a_check_asks(void **state)

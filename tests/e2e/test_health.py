@@ -13,7 +13,9 @@ export PATH=/bin
 cd /tmp
 busybox mkdir -p www/cgi-bin
 echo here > www/index.html
-for what in up:'busybox touch /tmp/healthz; busybox cp /tmp/healthz /tmp/www/; busybox httpd -p 81 -h /tmp/www'
+for what in up:'busybox touch /tmp/healthz; busybox cp /tmp/healthz /tmp/www/
+busybox httpd -f -p 81 -h /tmp/www </dev/null >/dev/null 2>&1 & echo $! >/tmp/pid' \\
+            down:'busybox rm -f /tmp/healthz /tmp/www/healthz; kill $(busybox cat /tmp/pid)'
 do
     name=${what%%:*}
     { echo '#!/bin/busybox sh'; echo 'echo; echo done'; echo "${what#*:}"; } > www/cgi-bin/$name
@@ -41,13 +43,22 @@ def checked(source, folder, check, script=SCRIPT, **keys):
 @pytest.mark.parametrize("check", [
     {"endpoint": "/healthz", "timeout_ms": 10000},
     {"port": 81},
-    {"command": EXEC},
+    {"command": EXEC, "check_timeout_ms": 10000},
 ], ids=["http", "tcp", "exec"])
-def test_a_vm_is_ready_when_its_check_passes(host, busybox, tmp_path, check):
-    host.install(checked(busybox, tmp_path, check))
+def test_a_vm_is_as_ready_as_its_check_says(host, busybox, tmp_path, check):
+    host.install(checked(busybox, tmp_path, check | {"interval_ms": 200, "retries": 2}))
     port = host.create("web", "checked", wait="running")
     volant.wait_until(lambda: answers(port), 30, every=0.1)
-    assert host.vm("web")["ready"] is False
+    vm = host.vm("web")
+    assert (vm["ready"], vm["health"]) == (False, "starting")
+    assert volant.fetch(port, "/cgi-bin/up", timeout=20)[0] == 200
+    volant.wait_until(lambda: host.vm("web")["ready"], 30, every=0.1)
+    assert host.vm("web")["health"] == "healthy"
+    assert volant.fetch(port, "/cgi-bin/down", timeout=20)[0] == 200
+    volant.wait_until(lambda: not host.vm("web")["ready"], 30, every=0.1)
+    vm = volant.wait_until(lambda: (v := host.vm("web")).get("reason") and v, 30, every=0.1)
+    assert (vm["status"], vm["health"]) == ("running", "unhealthy")  # restart is "no": it is left as it is
+    says(vm["reason"], ["unhealthy", "answers 404|nobody listens on port 81|ends with 1: looking"])
     assert volant.fetch(port, "/cgi-bin/up", timeout=20)[0] == 200
     volant.wait_until(lambda: host.vm("web")["ready"], 30, every=0.1)
     host.volar("vms", "stop", "web")
