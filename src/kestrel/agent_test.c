@@ -144,7 +144,7 @@ static void test_checks_end_beside_the_workload(void **state)
     struct guest_config config = {0};
     struct agent_opts opts = {.console_fd = -1, .ctl_fd = -1, .sync_fd = -1};
     struct vl_error err = {0};
-    struct testdir t;
+    struct testdir t = {0};
     int code = -1;
 
     (void)state;

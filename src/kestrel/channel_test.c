@@ -158,7 +158,7 @@ static char *watch_and_end(const struct testdir *t, const char *script, const ch
 static void test_a_host_watches_and_ends_the_workload(void **state)
 {
     auto_free char *events = NULL;
-    struct testdir t;
+    struct testdir t = {0};
 
     (void)state;
     testdir_make(&t);
@@ -172,7 +172,7 @@ static void test_a_host_watches_and_ends_the_workload(void **state)
 static void test_a_checked_workload(void **state)
 {
     auto_free char *events = NULL, *script = NULL, *check = NULL, *late = NULL;
-    struct testdir t;
+    struct testdir t = {0};
 
     (void)state;
     testdir_make(&t);

@@ -552,7 +552,7 @@ static void test_no_process_is_left_behind(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct testdir t;
+        struct testdir t = {0};
         auto_free char *script = NULL;
         struct bench b;
         pid_t pid, other;
