@@ -58,7 +58,7 @@ static int load_plugin(void *arg, struct plugin_row *row)
     p->row = *row;
     *row = (struct plugin_row){0};
     if (json_parse(p->row.manifest, strlen(p->row.manifest), "manifest", &j, &err) < 0 ||
-        manifest_decode(j, "manifest", &p->manifest, NULL, NULL, &err) < 0) {
+        manifest_decode_stored(j, &p->manifest, &err) < 0) {
         log_err("plugin=%s: its stored manifest cannot be read, leaving it out: %s", p->row.name, err.msg);
         l->engine->unread = true;
     } else {

@@ -34,7 +34,7 @@ static int vm_decode(struct vm *vm, struct vl_error *err)
     if ((r = json_parse(vm->row.config, strlen(vm->row.config), "config", &config, err)) < 0) return r;
     if ((r = schema_decode(&vm_config_schema, config, "config", &vm->config, NULL, err)) < 0) return r;
     if ((r = json_parse(vm->row.manifest, strlen(vm->row.manifest), "manifest", &manifest, err)) < 0) return r;
-    if ((r = manifest_decode(manifest, "manifest", &vm->manifest, NULL, NULL, err)) < 0) return r;
+    if ((r = manifest_decode_stored(manifest, &vm->manifest, err)) < 0) return r;
     if (vm_status_parse(vm->row.status, &vm->status) < 0 || desire_parse(vm->row.desired, &vm->desire) < 0)
         return vl_fail(err, VL_INTERNAL, "unknown status '%s' or desire '%s'", vm->row.status, vm->row.desired);
     /* From here on the enums stand for the two strings. */
@@ -418,7 +418,7 @@ void vm_commit(struct vm *vm, const struct vm_change *c, void (*then)(struct vm 
                     vm_status_name(vm->status), vm_status_name(c->status), c->event ? c->event : "any event");
     else if (!(t = commit_new(vm, c, tr)))
         r = vl_fail_errno(&err, ENOMEM, "record VM '%s'", vm->row.name);
-    if (r < 0) {
+    if (!t) {
         not_committed(vm, r, &err, failed);
         return;
     }

@@ -139,3 +139,16 @@ int manifest_decode(const json_t *in, const char *where, struct manifest *ret, j
     if (ret_json) *ret_json = take_ptr(doc);
     return 0;
 }
+
+int manifest_decode_stored(const json_t *in, struct manifest *ret, struct vl_error *err)
+{
+    static const char *const once_ignored[] = {"health_check", "restart", "agent"};
+    json_auto_t *doc = NULL;
+    int r = manifest_decode(in, "manifest", ret, NULL, NULL, err);
+
+    if (r == 0 || !json_is_object(in)) return r;
+    if (!(doc = json_copy((json_t *)in))) return vl_fail_errno(err, ENOMEM, "copy manifest");
+    for (size_t i = 0; i < ARRAY_LEN(once_ignored); i++)
+        (void)json_object_del(doc, once_ignored[i]);
+    return manifest_decode(doc, "manifest", ret, NULL, NULL, err);
+}

@@ -102,6 +102,11 @@ bool manifest_has_agent(const struct manifest *m);
  */
 int manifest_decode(const json_t *in, const char *where, struct manifest *ret, json_t **ret_json, struct strv *warnings,
                     struct vl_error *err);
+/*
+ * One that was stored by whatever version. What an earlier one kept without looking at it, and what is refused now, is
+ * left out: it had no effect then either.
+ */
+int manifest_decode_stored(const json_t *in, struct manifest *ret, struct vl_error *err);
 
 /* The port of base_url (80 where it names none), 0 where there is no base_url. */
 int64_t workload_port(const struct workload *w);

@@ -392,6 +392,27 @@ static void the_future_is_kept(void **state)
     assert_non_null(strstr(stored, "\"rootfs\":{\"url\":\"/x.img\",\"format\":\"qcow2\"}"));
 }
 
+static void what_was_stored_unlooked_at_does_not_lose_a_plugin(void **state)
+{
+    static const char *const stored[] = {
+        "{\"name\":\"a\",\"version\":\"1\"," BOOT "," WORK ",\"health_check\":{\"type\":\"dns\"}}",
+        "{\"name\":\"a\",\"version\":\"1\"," BOOT "," WORK ",\"health_check\":7,\"restart\":\"sometimes\"}",
+        "{\"name\":\"a\",\"version\":\"1\"," BOOT "," WORK ",\"agent\":{}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(stored); i++) {
+        json_auto_t *j = json_loads(stored[i], 0, NULL);
+        auto_manifest m = {0};
+        struct vl_error err = {0};
+
+        assert_true(manifest_decode(j, "manifest", &m, NULL, NULL, NULL) < 0);
+        if (manifest_decode_stored(j, &m, &err) < 0) fail_msg("%s", err.msg);
+        assert_string_equal(m.name, "a");
+        assert_null(m.health_check.type);
+    }
+}
+
 static void labels_are_bounded_with_ours(void **state)
 {
     json_auto_t *in = parse(WITH("\"labels\":{}"));
@@ -422,6 +443,7 @@ int main(void)
         cmocka_unit_test(what_fledge_emitted),
         cmocka_unit_test(forms_that_are_accepted),
         cmocka_unit_test(the_future_is_kept),
+        cmocka_unit_test(what_was_stored_unlooked_at_does_not_lose_a_plugin),
         cmocka_unit_test(labels_are_bounded_with_ours),
     };
 
