@@ -5,6 +5,7 @@ import os
 
 import pytest
 import volant
+from test_policy import events
 from volant import says
 
 # A web server that is up at once; what the checks look for comes when it is asked for.
@@ -63,6 +64,32 @@ def test_a_vm_is_as_ready_as_its_check_says(host, busybox, tmp_path, check):
     volant.wait_until(lambda: host.vm("web")["ready"], 30, every=0.1)
     host.volar("vms", "stop", "web")
     assert host.vm("web")["ready"] is False
+
+
+def test_an_unhealthy_vm_boots_again_where_its_policy_says_so(busybox, tmp_path):
+    with volant.Host(VOLANT_RESTART_DELAY="20") as host:
+        host.install(checked(busybox, tmp_path, {"port": 81, "interval_ms": 200, "retries": 2}))
+        port = host.create("web", "checked", "--restart", "on-failure", wait="running")
+        volant.wait_until(lambda: answers(port), 30, every=0.1)
+        assert volant.fetch(port, "/cgi-bin/up", timeout=20)[0] == 200
+        before = volant.wait_until(lambda: (v := host.vm("web"))["ready"] and v, 30)["pid"]
+        assert volant.fetch(port, "/cgi-bin/down", timeout=20)[0] == 200
+        vm = volant.wait_until(lambda: (v := host.vm("web")).get("restarts") and v.get("pid") and v, 60)
+        assert vm["restarts"] == 1 and vm["pid"] != before and not volant.alive(before)
+        told = {e[0]: e[2] for e in events(host, "web")}
+        says(told["VM_UNHEALTHY"], ["unhealthy", "nobody listens on port 81"])
+        says(told["VM_CRASHED"], ["starting again|unhealthy"])
+        assert "VM_HEALTHY" in told
+
+
+@pytest.mark.long
+def test_what_never_becomes_healthy_has_failed(host, busybox, tmp_path):
+    """The start budget of contract 3.3: two minutes at the least."""
+    host.install(checked(busybox, tmp_path, {"port": 81, "timeout_ms": 1}))
+    host.volar("vms", "create", "web", "--plugin", "checked", "--wait", "running")
+    vm = host.wait_status("web", "failed", timeout=180)
+    says(vm["reason"], ["did not become healthy within 120 s", "nobody listens on port 81"])
+    assert "pid" not in vm and vm["ready"] is False
 
 
 def answers(port):
