@@ -112,8 +112,42 @@ bool artifact_present(struct artifacts *a, const char *hex, uint64_t *ret_size)
 
 int artifact_remove(struct artifacts *a, const char *hex, struct vl_error *err)
 {
-    if ((unlinkat(a->boot_fd, hex, 0) < 0 && errno != ENOENT) || (unlinkat(a->blob_fd, hex, 0) < 0 && errno != ENOENT))
+    if (unlinkat(a->boot_fd, hex, 0) < 0 && errno != ENOENT)
+        return vl_fail_errno(err, errno, "remove the boot form of artifact %s", hex);
+    if (unlinkat(a->blob_fd, hex, 0) < 0 && errno != ENOENT)
         return vl_fail_errno(err, errno, "remove artifact %s", hex);
+    return 0;
+}
+
+static int add_old(int dir_fd, int64_t before_s, struct strv *ret)
+{
+    int fd = openat(dir_fd, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC), r = 0;
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *ent;
+    struct stat st;
+
+    if (!d) {
+        r = -errno;
+        if (fd >= 0) (void)close(fd);
+        return r;
+    }
+    while (r == 0 && (ent = readdir(d))) /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
+        if (strlen(ent->d_name) == SHA256_HEX && fstatat(dir_fd, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_mtim.tv_sec < before_s)
+            r = strv_add(ret, ent->d_name);
+    (void)closedir(d);
+    return r;
+}
+
+int artifacts_old(struct artifacts *a, int64_t age_s, struct strv *ret)
+{
+    auto_strv found = {0};
+    int64_t before_s = wall_ms() / 1000 - age_s;
+    int r;
+
+    if ((r = add_old(a->blob_fd, before_s, &found)) < 0 || (r = add_old(a->boot_fd, before_s, &found)) < 0) return r;
+    *ret = found;
+    found = (struct strv){0};
     return 0;
 }
 
@@ -148,8 +182,9 @@ int staged_open(struct artifacts *a, struct staged *ret)
 
 int staged_commit(struct staged *s, int to_fd, const char *hex)
 {
-    if (fchmod(s->fd, 0644) < 0 || fsync(s->fd) < 0 || renameat(s->dir_fd, s->name, to_fd, hex) < 0 || fsync(to_fd) < 0)
-        return -errno;
+    if (fchmod(s->fd, 0644) < 0 || fsync(s->fd) < 0) return -errno;
+    if (renameat(s->dir_fd, s->name, to_fd, hex) < 0) return -errno;
+    if (fsync(to_fd) < 0) return -errno;
     s->name[0] = '\0';
     return 0;
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "base/error.h"
+#include "base/str.h"
 
 #define SHA256_HEX 64
 
@@ -48,6 +49,9 @@ uint64_t artifact_boot_size(struct artifacts *a, const char *hex);
 
 /* Removes both forms; absent is fine. VMs that run have their own copy. */
 int artifact_remove(struct artifacts *a, const char *hex, struct vl_error *err);
+
+/* The digests (bare hex) of which a form is here that nobody has touched for age_s seconds; one may come twice. */
+int artifacts_old(struct artifacts *a, int64_t age_s, struct strv *ret);
 
 /* SHA-256 of a descriptor's content from its start; the offset is moved. */
 int sha256_fd(int fd, char ret_hex[static SHA256_HEX + 1], uint64_t *ret_size, struct vl_error *err);

@@ -333,6 +333,24 @@ static void one_digest_can_be_put_by_many(void **state)
     }
 }
 
+static void what_is_old_is_told(void **state)
+{
+    const struct timespec long_ago[] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    char old[SHA256_HEX + 1], fresh[SHA256_HEX + 1], path[192];
+    auto_strv found = {0};
+
+    (void)state;
+    testdir_put(&dir, "old", 3, old);
+    testdir_put(&dir, "fresh", 5, fresh);
+    (void)snprintf(path, sizeof(path), "%s/sha256/%s", dir.path, old);
+    assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    (void)snprintf(path, sizeof(path), "%s/boot/no digest", dir.path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(artifacts_old(dir.a, 3600, &found), 0);
+    assert_int_equal(found.len, 1);
+    assert_string_equal(found.items[0], old);
+}
+
 #define with_dir(test) cmocka_unit_test_setup_teardown(test, make, drop)
 
 int main(void)
@@ -343,7 +361,7 @@ int main(void)
         with_dir(an_aborted_put_leaves_nothing),      with_dir(bad_puts_are_refused),
         with_dir(a_folder_that_cannot_be_is_refused), with_dir(folders_are_for_others_to_pass),
         with_dir(leftovers_are_removed_at_open),      with_dir(a_killed_put_is_not_there),
-        with_dir(one_digest_can_be_put_by_many),
+        with_dir(one_digest_can_be_put_by_many),      with_dir(what_is_old_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,7 @@ int engine_start(struct engine *e, struct vl_error *err)
         vm_adopt(vm);
     }
     engine_sweep(e, folders, n_folders);
+    artifacts_sweep(e);
     return 0;
 }
 

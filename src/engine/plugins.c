@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "engine/vm.h"
 
+#define ORPHAN_S 3600 /* for a blob to be named by a plugin */
+
 struct plugin {
     struct plugin *next; /* by name */
     struct plugin_row row;
@@ -219,6 +221,21 @@ void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const cha
 void engine_release_artifact(struct engine *e, const char *checksum)
 {
     artifact_release(e, checksum);
+}
+
+/*
+ * What a crash between a blob and its plugin left, or between a removal and its files. Somebody may be about to install
+ * what came a moment ago.
+ */
+void artifacts_sweep(struct engine *e)
+{
+    char checksum[sizeof("sha256:") + SHA256_HEX];
+    auto_strv old = {0};
+    int r = artifacts_old(e->cfg.artifacts, ORPHAN_S, &old);
+
+    if (r < 0) log_warn("cannot look for artifacts of nobody: %s", vl_strerror(-r));
+    for (size_t i = 0; i < old.len; i++)
+        if (strf(checksum, sizeof(checksum), "sha256:%s", old.items[i]) >= 0) artifact_release(e, checksum);
 }
 
 /* --- changes ------------------------------------------------------------------------------------------------------ */

@@ -283,6 +283,8 @@ void plugin_ops_forget(struct engine *e, const void *arg);
 void artifact_release(struct engine *e, const char *checksum);
 /* It is being deleted. */
 bool artifact_going(const struct engine *e, const char *checksum);
+/* At start: the artifacts that nobody has referred to for an hour. */
+void artifacts_sweep(struct engine *e);
 /* Bare hex of "sha256:<hex>". */
 const char *checksum_hex(const char *checksum);
 
