@@ -99,12 +99,21 @@ static int watch_child(struct shim *s, struct vl_error *err)
     return 0;
 }
 
+/* Before the VMM is there, which is born where its parent is. */
+static int enter_cgroup(int fd, struct vl_error *err)
+{
+    int r = fd < 0 ? 0 : write_all(fd, "0", 1, -1);
+
+    if (fd >= 0) (void)close(fd);
+    return r < 0 ? vl_fail_errno(err, r, "move into the VM's cgroup (VOLANT_CGROUP=off does without)") : 0;
+}
+
 static int start(struct shim *s, struct vl_error *err)
 {
     const struct options *o = &s->options;
     int r;
 
-    if ((r = child_prepare(o, err)) < 0) return r;
+    if ((r = enter_cgroup(o->cgroup_fd, err)) < 0 || (r = child_prepare(o, err)) < 0) return r;
     if ((r = loop_new(&s->loop)) < 0) return vl_fail_errno(err, r, "make a loop");
     r = console_new(s->loop, o->dir_fd, o->console_listen_fd, o->console_bytes, &s->console);
     if (r < 0) return vl_fail_errno(err, r, "make the console");

@@ -13,7 +13,7 @@
 /* What the table fills: opt.h knows 64-bit numbers and lists of texts. */
 struct raw {
     const char *boot;
-    uint64_t dir_fd, console_listen_fd, status_fd, vmm_console_fd, console_bytes, uid, gid, group;
+    uint64_t dir_fd, console_listen_fd, status_fd, vmm_console_fd, cgroup_fd, console_bytes, uid, gid, group;
     bool bind_low_ports;
     struct strv inherit;
 };
@@ -31,7 +31,7 @@ void options_done(struct options *o)
 
 static int take_inherit(const struct raw *raw, struct options *o, struct vl_error *err)
 {
-    const int own[] = {o->dir_fd, o->console_listen_fd, o->status_fd, o->vmm_console_fd};
+    const int own[] = {o->dir_fd, o->console_listen_fd, o->status_fd, o->vmm_console_fd, o->cgroup_fd};
 
     if (raw->inherit.len > INHERIT_MAX)
         return vl_fail(err, VL_INVALID, "--inherit is given %zu times, at most %d are allowed", raw->inherit.len,
@@ -74,12 +74,15 @@ static int take_numbers(const struct raw *raw, struct options *o, struct vl_erro
         {"--console-listen-fd", raw->console_listen_fd, &o->console_listen_fd},
         {"--status-fd", raw->status_fd, &o->status_fd},
         {"--vmm-console-fd", raw->vmm_console_fd, &o->vmm_console_fd},
+        {"--cgroup-fd", raw->cgroup_fd, &o->cgroup_fd}, /* the one that may be missing */
     };
 
     if (!raw->boot) return vl_fail(err, VL_INVALID, "--boot is missing");
     o->boot = raw->boot;
     o->console_bytes = raw->console_bytes;
+    o->cgroup_fd = -1;
     for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        if (fds[i].from == UINT64_MAX && fds[i].to == &o->cgroup_fd) break;
         if (fds[i].from == UINT64_MAX) return vl_fail(err, VL_INVALID, "%s is missing", fds[i].name);
         *fds[i].to = (int)fds[i].from;
         for (size_t k = 0; k < i; k++)
@@ -96,6 +99,7 @@ int options_parse(int argc, char *const *argv, struct options *ret, struct vl_er
         .console_listen_fd = UINT64_MAX,
         .status_fd = UINT64_MAX,
         .vmm_console_fd = UINT64_MAX,
+        .cgroup_fd = UINT64_MAX,
         .uid = UINT64_MAX,
         .gid = UINT64_MAX,
         .group = UINT64_MAX,
@@ -107,6 +111,7 @@ int options_parse(int argc, char *const *argv, struct options *ret, struct vl_er
         {.name = "console-listen-fd", .type = OPT_U64, .min = 3, .max = FD_MAX, .dest = &raw.console_listen_fd},
         {.name = "status-fd", .type = OPT_U64, .min = 3, .max = FD_MAX, .dest = &raw.status_fd},
         {.name = "vmm-console-fd", .type = OPT_U64, .min = 3, .max = FD_MAX, .dest = &raw.vmm_console_fd},
+        {.name = "cgroup-fd", .type = OPT_U64, .min = 3, .max = FD_MAX, .dest = &raw.cgroup_fd},
         {.name = "console-bytes", .type = OPT_U64, .min = 4096, .max = 1 << 30, .dest = &raw.console_bytes},
         {.name = "uid", .type = OPT_U64, .min = 1, .max = ID_MAX, .dest = &raw.uid},
         {.name = "gid", .type = OPT_U64, .min = 1, .max = ID_MAX, .dest = &raw.gid},

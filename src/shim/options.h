@@ -13,6 +13,7 @@ struct options {
     int console_listen_fd; /* console.sock */
     int status_fd;         /* one line is written to it, then it is closed */
     int vmm_console_fd;    /* the VMM's number for its end of the console */
+    int cgroup_fd;         /* cgroup.procs of the VM's cgroup, which the shim moves into; -1: it stays where it is */
     int inherit[INHERIT_MAX];
     size_t n_inherit; /* descriptors the VMM gets under the numbers they have here */
     uint64_t console_bytes;

@@ -26,6 +26,7 @@ static void good(void **state)
     const char *const argv[] = {GOOD,      "--inherit", "10",      "--inherit", "14",  "--uid",
                                 "2000001", "--gid",     "2000001", "--group",   "107", "--bind-low-ports",
                                 "--",      "/bin/vmm",  "--flag",  "x",         NULL};
+    const char *const in_cgroup[] = {GOOD, "--cgroup-fd", "6", "--", "/bin/vmm", NULL};
     auto_(options_done) struct options o = {0};
     struct vl_error err;
 
@@ -42,6 +43,10 @@ static void good(void **state)
     assert_string_equal(o.argv[0], "/bin/vmm");
     assert_string_equal(o.argv[2], "x");
     assert_null(o.argv[3]);
+    assert_int_equal(o.cgroup_fd, -1);
+    options_done(&o);
+    assert_int_equal(parse(in_cgroup, &o, &err), 0);
+    assert_int_equal(o.cgroup_fd, 6);
 }
 
 static void plain(void **state)
@@ -72,6 +77,9 @@ static void bad(void **state)
         {{GOOD, "--inherit", "x", "/v", NULL}, "--inherit"},
         {{GOOD, "--inherit", "13", "/v", NULL}, "another use"},
         {{GOOD, "--inherit", "3", "/v", NULL}, "another use"},
+        {{GOOD, "--cgroup-fd", "3", "/v", NULL}, "same descriptor"},
+        {{GOOD, "--cgroup-fd", "2", "/v", NULL}, "cgroup-fd"},
+        {{GOOD, "--cgroup-fd", "6", "--inherit", "6", "/v", NULL}, "another use"},
         {{GOOD, "--uid", "5", "/v", NULL}, "together"},
         {{GOOD, "--gid", "5", "/v", NULL}, "together"},
         {{GOOD, "--uid", "0", "--gid", "0", "/v", NULL}, "uid"},

@@ -52,6 +52,17 @@ int vmm_state_read(const char *dir, int64_t deadline_ms, enum vmm_state *ret, st
     return qemu_driver.state(dir, deadline_ms, ret, err);
 }
 
+int vmm_sockets_remove(const char *dir)
+{
+    static const char *const names[] = {"ctl", "sync", "qmp", "console.sock"};
+    auto_close int fd = open_dir(dir);
+    int n = 0;
+
+    for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(names); i++)
+        n += unlinkat(fd, names[i], 0) == 0;
+    return n;
+}
+
 int vmm_folder_remove(const char *vms_dir, int64_t id, struct vl_error *err)
 {
     auto_close int fd = open_dir(vms_dir);

@@ -20,7 +20,7 @@
 #define GROUP_END_MS     5000
 
 /* The shim's own descriptors (src/shim/options.h). */
-enum shim_fd { SHIM_FD_DIR = 3, SHIM_FD_CONSOLE, SHIM_FD_STATUS };
+enum shim_fd { SHIM_FD_DIR = 3, SHIM_FD_CONSOLE, SHIM_FD_STATUS, SHIM_FD_CGROUP };
 
 /* --- who the VMM is ----------------------------------------------------------------------------------------------- */
 
@@ -61,7 +61,7 @@ static int add_user(const struct vmm_boot *b, uid_t uid, struct strv *argv)
 
 /* --- the shim ----------------------------------------------------------------------------------------------------- */
 
-static int shim_argv(const struct vmm_boot *b, uid_t uid, const struct vmm_command *c, struct strv *argv)
+static int shim_argv(const struct vmm_boot *b, uid_t uid, bool cgroup, const struct vmm_command *c, struct strv *argv)
 {
     static const enum vmm_fd inherited[] = {VMM_FD_CTL, VMM_FD_SYNC, VMM_FD_QMP, VMM_FD_KERNEL, VMM_FD_INITRD};
     size_t n_inherited = ARRAY_LEN(inherited) - (b->initrd_source ? 0 : 1);
@@ -73,6 +73,7 @@ static int shim_argv(const struct vmm_boot *b, uid_t uid, const struct vmm_comma
         (r = strv_addf(argv, "--status-fd=%d", SHIM_FD_STATUS)) < 0 ||
         (r = strv_addf(argv, "--vmm-console-fd=%d", VMM_FD_CONSOLE)) < 0 || (r = add_user(b, uid, argv)) < 0)
         return r;
+    if (cgroup && (r = strv_addf(argv, "--cgroup-fd=%d", SHIM_FD_CGROUP)) < 0) return r;
     for (size_t i = 0; i < n_inherited; i++)
         if ((r = strv_addf(argv, "--inherit=%d", (int)inherited[i])) < 0) return r;
     if ((r = strv_add(argv, "--")) < 0) return r;
@@ -83,15 +84,18 @@ static int shim_argv(const struct vmm_boot *b, uid_t uid, const struct vmm_comma
 
 static int spawn_shim(const struct strv *argv, const struct prepared *p, int status, pid_t *ret_pid, int *ret_pidfd)
 {
-    const struct proc_fd fds[] = {
+    struct proc_fd fds[9] = {
         {p->dir, SHIM_FD_DIR},  {p->console, SHIM_FD_CONSOLE}, {status, SHIM_FD_STATUS},   {p->ctl, VMM_FD_CTL},
-        {p->sync, VMM_FD_SYNC}, {p->qmp, VMM_FD_QMP},          {p->kernel, VMM_FD_KERNEL}, {p->initrd, VMM_FD_INITRD},
+        {p->sync, VMM_FD_SYNC}, {p->qmp, VMM_FD_QMP},          {p->kernel, VMM_FD_KERNEL},
     };
     struct spawn_opts opts = SPAWN_OPTS_INIT;
+    size_t n = 7;
 
+    if (p->initrd >= 0) fds[n++] = (struct proc_fd){p->initrd, VMM_FD_INITRD};
+    if (p->cgroup >= 0) fds[n++] = (struct proc_fd){p->cgroup, SHIM_FD_CGROUP};
     opts.argv = (const char *const *)argv->items;
     opts.fds = fds;
-    opts.n_fds = ARRAY_LEN(fds) - (p->initrd < 0 ? 1 : 0); /* the initrd is the last */
+    opts.n_fds = n;
     opts.cwd = "/";
     opts.setsid = true;
     return proc_spawn(&opts, ret_pid, ret_pidfd);
@@ -166,15 +170,6 @@ static int start(const struct vmm_boot *b, const struct strv *argv, const struct
     return r;
 }
 
-/* Gone from the folder: nobody is to take them for those of something alive. */
-static void remove_sockets(int dir)
-{
-    static const char *const names[] = {"ctl", "sync", "qmp", "console.sock"};
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        (void)unlinkat(dir, names[i], 0);
-}
-
 int vmm_launch(const struct vmm_boot *b, int64_t deadline_ms, struct vmm_run *ret, char **ret_cmdline,
                struct vl_error *err)
 {
@@ -189,9 +184,10 @@ int vmm_launch(const struct vmm_boot *b, int64_t deadline_ms, struct vmm_run *re
     if ((r = vm_uid(b, &uid, err)) < 0 || (r = qemu_driver.command(b, &c, err)) < 0 ||
         (r = prepare_boot(b, c.cmdline, uid, deadline_ms, &p, err)) < 0)
         return r;
-    if ((r = shim_argv(b, uid, &c, &argv)) < 0) return vl_fail_errno(err, r, "the shim's command line");
+    if ((r = shim_argv(b, uid, p.cgroup >= 0, &c, &argv)) < 0) return vl_fail_errno(err, r, "the shim's command line");
     if ((r = start(b, &argv, &p, deadline_ms, &run, err)) < 0) {
-        remove_sockets(p.dir);
+        (void)vmm_sockets_remove(b->dir); /* nobody is to take them for those of something alive */
+        (void)vmm_cgroup_remove(b->host, b->vm_id);
         return r;
     }
     *ret = run;

@@ -20,7 +20,7 @@
 
 void prepared_done(struct prepared *p)
 {
-    int *const fds[] = {&p->dir, &p->ctl, &p->sync, &p->qmp, &p->console, &p->kernel, &p->initrd};
+    int *const fds[] = {&p->dir, &p->ctl, &p->sync, &p->qmp, &p->console, &p->kernel, &p->initrd, &p->cgroup};
 
     for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
         closep(fds[i]);
@@ -104,6 +104,7 @@ static int write_vm_json(const struct vmm_boot *b, const char *cmdline, int dir,
     strbuf_addf(&text, "{\"id\":%" PRId64 ",\"name\":\"%s\",\"boot\":\"%s\",\"kernel_cmdline\":", b->vm_id, b->name,
                 b->boot);
     strbuf_add_json(&text, cmdline, strlen(cmdline));
+    if (b->record) strbuf_addf(&text, ",\"record\":%s", b->record);
     strbuf_adds(&text, "}\n");
     if (r == 0 && text.failed) r = -ENOMEM;
     if (r == 0) r = write_all(fd, text.data, text.len, -1);
@@ -207,6 +208,7 @@ int prepare_boot(const struct vmm_boot *b, const char *cmdline, uid_t owner, int
     int r;
 
     if ((r = refuse_second(b, deadline_ms, err)) < 0 || (r = open_kernel(b, owner, &p, err)) < 0) return r;
+    if ((r = vmm_cgroup_make(b->host, b->vm_id, &p.cgroup, err)) < 0) return r;
     if ((r = make_folder(b, &p, deadline_ms, err)) < 0 || (r = write_vm_json(b, cmdline, p.dir, err)) < 0 ||
         (r = make_initrd(b, owner, &p, err)) < 0 || (r = make_sockets(b, &p, err)) < 0)
         return r;

@@ -9,8 +9,9 @@ struct prepared {
     int dir;
     int ctl, sync, qmp, console; /* listening */
     int kernel, initrd;          /* read-only, for the VMM; initrd -1: none */
+    int cgroup;                  /* its cgroup.procs, for the shim to move into; -1: none */
 };
-#define PREPARED_INIT ((struct prepared){-1, -1, -1, -1, -1, -1, -1})
+#define PREPARED_INIT ((struct prepared){-1, -1, -1, -1, -1, -1, -1, -1})
 void prepared_done(struct prepared *p);
 
 /*

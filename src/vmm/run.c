@@ -12,6 +12,7 @@
 #include "vmm/vmm.h"
 
 #define RECORD_MAX   65536
+#define NOTE_MAX     (4 << 20) /* a manifest and a configuration are in it */
 #define FIND_STEP_MS 10
 #define REAP_MS      100
 
@@ -25,7 +26,7 @@ void vmm_exit_done(struct vmm_exit *e)
  * -ENOENT without an error text where there is no record. An empty file is none either: run.json is not synced, and is
  * left like that if the host itself went down; its VMM went with it.
  */
-static int read_record(const char *dir, const char *name, json_t **ret, struct vl_error *err)
+static int read_record(const char *dir, const char *name, size_t max, json_t **ret, struct vl_error *err)
 {
     auto_free char *text = NULL;
     char path[512];
@@ -33,7 +34,7 @@ static int read_record(const char *dir, const char *name, json_t **ret, struct v
     int r;
 
     if ((r = strf(path, sizeof(path), "%s/%s", dir, name)) < 0) return vl_fail_errno(err, r, "path of %s", name);
-    r = read_file_at(AT_FDCWD, path, RECORD_MAX, &text, &len);
+    r = read_file_at(AT_FDCWD, path, max, &text, &len);
     if (r == -ENOENT || (r == 0 && strspn(text, " \n") == strlen(text))) return -ENOENT;
     if (r < 0) return vl_fail_errno(err, r, "read %s", path);
     return json_parse(text, len, path, ret, err);
@@ -79,7 +80,7 @@ int vmm_run_read(const char *dir, struct vmm_run *ret, struct vl_error *err)
     json_auto_t *root = NULL;
     struct vmm_run run = {0};
     const char *host;
-    int r = read_record(dir, "run.json", &root, err);
+    int r = read_record(dir, "run.json", RECORD_MAX, &root, err);
 
     if (r < 0) return r;
     if (!take_token(root, run.boot)) return damaged(dir, "run.json", "no boot token", err);
@@ -92,17 +93,57 @@ int vmm_run_read(const char *dir, struct vmm_run *ret, struct vl_error *err)
     return 0;
 }
 
-int vmm_cmdline_read(const char *dir, const char *boot, char **ret)
+bool vmm_run_lives(const struct vmm_run *run)
 {
+    char boot_id[40];
+
+    host_boot_id(boot_id);
+    return str_eq(run->host_boot_id, boot_id) && proc_alive(&run->vmm);
+}
+
+void vmm_note_done(struct vmm_note *n)
+{
+    free(n->name);
+    free(n->kernel_cmdline);
+    free(n->record);
+    *n = (struct vmm_note){0};
+}
+
+int vmm_note_read(const char *dir, struct vmm_note *ret, struct vl_error *err)
+{
+    auto_(vmm_note_done) struct vmm_note n = {0};
     json_auto_t *root = NULL;
-    char token[BOOT_TOKEN_LEN + 1];
-    const char *text;
-    int r = read_record(dir, "vm.json", &root, NULL);
+    const json_t *record;
+    const char *name, *cmdline;
+    json_int_t id;
+    int r = read_record(dir, "vm.json", NOTE_MAX, &root, err);
 
     if (r < 0) return r;
-    text = json_string_value(json_object_get(root, "kernel_cmdline"));
-    if (!text || !take_token(root, token) || !str_eq(token, boot)) return -ENOENT;
-    return (*ret = strdup(text)) ? 0 : -ENOMEM;
+    name = json_string_value(json_object_get(root, "name"));
+    cmdline = json_string_value(json_object_get(root, "kernel_cmdline"));
+    record = json_object_get(root, "record");
+    if (!take_int(root, "id", 1, INT64_MAX, &id) || !name || !cmdline || !take_token(root, n.boot) ||
+        (record && !json_is_object(record)))
+        return damaged(dir, "vm.json", "id, name, boot, kernel_cmdline or record is missing", err);
+    n.id = id;
+    n.name = strdup(name);
+    n.kernel_cmdline = strdup(cmdline);
+    if (record) n.record = json_text(record);
+    if (!n.name || !n.kernel_cmdline || (record && !n.record)) return vl_fail_errno(err, ENOMEM, "read vm.json");
+    *ret = n;
+    n = (struct vmm_note){0};
+    return 0;
+}
+
+int vmm_cmdline_read(const char *dir, const char *boot, char **ret)
+{
+    auto_(vmm_note_done) struct vmm_note n = {0};
+    int r = vmm_note_read(dir, &n, NULL);
+
+    if (r < 0) return r;
+    if (!str_eq(n.boot, boot)) return -ENOENT;
+    *ret = take_ptr(n.kernel_cmdline);
+    return 0;
 }
 
 int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err)
@@ -111,7 +152,7 @@ int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err)
     struct vmm_exit e = {0};
     const char *text;
     json_int_t exited, code, signo;
-    int r = read_record(dir, "exit.json", &root, err);
+    int r = read_record(dir, "exit.json", RECORD_MAX, &root, err);
 
     if (r < 0) return r;
     if (!take_token(root, e.boot)) return damaged(dir, "exit.json", "no boot token", err);
@@ -194,11 +235,9 @@ int vmm_run_find(const char *dir, const char *boot, int64_t deadline_ms, struct 
         alive =
             console >= 0 && held(console, 0); /* asked before the file is read: what it wrote before its end counts */
         r = vmm_run_read(dir, &run, err);
-        if (r == 0 && str_eq(run.boot, boot)) break;
+        if (r == 0 && (str_eq(run.boot, boot) || vmm_run_lives(&run))) break;
         if (r < 0 && r != -ENOENT) return r;
         if (!alive) return -ENOENT;
-        if (r == 0 && proc_alive(&run.vmm))
-            return vl_fail(err, VL_CONFLICT, "%s: another boot (%s) runs here", dir, run.boot);
         if (deadline_left(deadline_ms) == 0) return vl_fail_errno(err, ETIMEDOUT, "%s: its shim does not begin", dir);
         (void)held(console, FIND_STEP_MS);
     }

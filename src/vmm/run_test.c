@@ -151,7 +151,7 @@ static void find(void **state)
     auto_close int listener = -1;
     struct vmm_run run = {0};
     struct vl_error err;
-    char path[64], alive[512];
+    char path[64], alive[512], host[40];
     struct proc_id self;
     int64_t begin;
 
@@ -167,13 +167,18 @@ static void find(void **state)
     assert_int_equal(run.vmm.pid, 11);
     /* of another boot, which runs */
     assert_int_equal(proc_id_of(getpid(), &self), 0);
+    host_boot_id(host);
     assert_true(strf(alive, sizeof(alive),
-                     "{\"boot\":\"" OTHER "\",\"host_boot_id\":\"h\",\"shim\":{\"pid\":%d,\"start\":%llu},"
+                     "{\"boot\":\"" OTHER "\",\"host_boot_id\":\"%s\",\"shim\":{\"pid\":%d,\"start\":%llu},"
                      "\"vmm\":{\"pid\":%d,\"start\":%llu}}",
-                     (int)self.pid, (unsigned long long)self.start, (int)self.pid, (unsigned long long)self.start) > 0);
+                     host, (int)self.pid, (unsigned long long)self.start, (int)self.pid,
+                     (unsigned long long)self.start) > 0);
     put("run.json", alive);
-    assert_true(vmm_run_find(dir, BOOT, mono_ms() + 10000, &run, &err) < 0);
-    assert_int_equal(err.kind, VL_CONFLICT);
+    assert_int_equal(vmm_run_find(dir, BOOT, mono_ms() + 10000, &run, &err), 0);
+    assert_string_equal(run.boot, OTHER);
+    assert_true(vmm_run_lives(&run));
+    run.host_boot_id[0] = 'x';
+    assert_false(vmm_run_lives(&run));
     /* the socket is there, nobody holds it */
     closep(&listener);
     listener = -1;
@@ -204,6 +209,55 @@ static void find_dies(void **state)
     (void)close(listener);
     assert_int_equal(vmm_run_find(dir, BOOT, mono_ms() + 10000, &run, &err), -ENOENT);
     assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+/* Also what volantd 0.1.0 wrote, which kept no record. */
+static void notes(void **state)
+{
+    static const char *const bad[] = {
+        "{",
+        "{}",
+        "{\"id\":0,\"name\":\"a\",\"boot\":\"" BOOT "\",\"kernel_cmdline\":\"c\"}",
+        "{\"id\":7,\"name\":5,\"boot\":\"" BOOT "\",\"kernel_cmdline\":\"c\"}",
+        "{\"id\":7,\"name\":\"a\",\"boot\":\"x\",\"kernel_cmdline\":\"c\"}",
+        "{\"id\":7,\"name\":\"a\",\"boot\":\"" BOOT "\"}",
+        "{\"id\":7,\"name\":\"a\",\"boot\":\"" BOOT "\",\"kernel_cmdline\":\"c\",\"record\":[]}",
+    };
+    auto_(vmm_note_done) struct vmm_note n = {.id = 77};
+    auto_free char *cmdline = NULL;
+    struct vl_error err;
+
+    (void)state;
+    assert_int_equal(vmm_note_read(dir, &n, &err), -ENOENT);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        put("vm.json", bad[i]);
+        assert_true(vmm_note_read(dir, &n, &err) < 0);
+        assert_int_equal(n.id, 77);
+    }
+    put("vm.json", "{\"id\":7,\"name\":\"a\",\"boot\":\"" BOOT "\",\"kernel_cmdline\":\"c\"}\n");
+    assert_int_equal(vmm_note_read(dir, &n, &err), 0);
+    assert_int_equal(n.id, 7);
+    assert_string_equal(n.name, "a");
+    assert_null(n.record);
+    vmm_note_done(&n);
+    put("vm.json", "{\"id\":7,\"name\":\"a\",\"boot\":\"" BOOT "\",\"kernel_cmdline\":\"c\",\"later\":1,"
+                   "\"record\":{\"x\":[1]}}");
+    assert_int_equal(vmm_note_read(dir, &n, &err), 0);
+    assert_string_equal(n.record, "{\"x\":[1]}");
+    assert_int_equal(vmm_cmdline_read(dir, OTHER, &cmdline), -ENOENT);
+    assert_int_equal(vmm_cmdline_read(dir, BOOT, &cmdline), 0);
+    assert_string_equal(cmdline, "c");
+}
+
+static void sockets(void **state)
+{
+    (void)state;
+    assert_int_equal(vmm_sockets_remove(dir), 0);
+    put("qmp", "");
+    put("console.sock", "");
+    put("console.log", "");
+    assert_int_equal(vmm_sockets_remove(dir), 2);
+    assert_int_equal(vmm_sockets_remove(dir), 0);
 }
 
 static void folders(void **state)
@@ -242,6 +296,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(exit_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(find, setup, teardown),
         cmocka_unit_test_setup_teardown(find_dies, setup, teardown),
+        cmocka_unit_test_setup_teardown(notes, setup, teardown),
+        cmocka_unit_test_setup_teardown(sockets, setup, teardown),
         cmocka_unit_test_setup_teardown(folders, setup, teardown),
         cmocka_unit_test_setup_teardown(end_of_nobody, setup, teardown),
     };

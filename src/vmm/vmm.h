@@ -4,7 +4,8 @@
  * restart of volantd. Everything here is plain blocking code for a worker thread unless it says otherwise.
  *
  * A VM's folder, vms/<id>/ (0711), holds
- *   vm.json       volantd's: which VM and which boot this is, with which kernel command line
+ *   vm.json       volantd's: which VM and which boot this is, with which kernel command line, and the VM's record: all
+ *                 that a registry without it needs to take it in
  *   initrd        the VM's archive + its configuration, 0400, the VM user's
  *   ctl sync qmp  listening sockets, inherited by the VMM
  *   console.sock  listening socket, inherited by the shim
@@ -32,6 +33,7 @@ struct vmm_host {
     bool kernel_lapic_khz, kernel_tsc_early_khz; /* the boot patches its .json lists */
     char shim_path[256];
     uint32_t uid_base; /* VMs run as uid_base + id; 0: as volantd's own user (not root) */
+    char cgroup[256];  /* the folder below which each VM has a cgroup (vmm_cgroups_begin); "": none has */
 };
 /* kernel, shim, qemu: NULL to look in the usual places. VL_INVALID names the missing part and the package or command to
  * get it. */
@@ -55,6 +57,7 @@ struct vmm_boot {
     const char *name;
     const char *runtime, *plugin; /* the contract's short keys on the kernel command line; NULL: left out */
     const char *boot;             /* token */
+    const char *record;           /* JSON object text that is kept in vm.json; NULL: none */
     const char *dir;              /* the VM's folder, absolute */
     int64_t cpu_cores, memory_mb;
     const char *initrd_source; /* uncompressed (or kernel-decompressable) cpio archive, shared, read-only; NULL: none */
@@ -102,8 +105,20 @@ int vmm_state_read(const char *dir, int64_t deadline_ms, enum vmm_state *ret, st
 
 /* run.json: 0, -ENOENT (no such boot recorded), or an error for a damaged file. */
 int vmm_run_read(const char *dir, struct vmm_run *ret, struct vl_error *err);
+/* vm.json: the same. */
+struct vmm_note {
+    int64_t id;
+    char *name;
+    char boot[BOOT_TOKEN_LEN + 1];
+    char *kernel_cmdline;
+    char *record; /* JSON object text; NULL: an older volantd wrote none */
+};
+int vmm_note_read(const char *dir, struct vmm_note *ret, struct vl_error *err);
+void vmm_note_done(struct vmm_note *n);
 /* The kernel command line of that boot, as vm.json tells; the caller's. */
 int vmm_cmdline_read(const char *dir, const char *boot, char **ret);
+/* Whether that very VMM lives: of this host boot, pid and start time are its. */
+bool vmm_run_lives(const struct vmm_run *run);
 /* exit.json: the same. */
 int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err);
 /*
@@ -114,8 +129,9 @@ int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err);
 int vmm_exit_wait(const char *dir, const struct vmm_run *run, int64_t deadline_ms, struct vmm_exit *ret,
                   struct vl_error *err);
 /*
- * After a crash of volantd between spawn and record: waits until the shim of `boot` has either written run.json, or is
- * certainly not there (-ENOENT). How: the shim holds console.sock.
+ * What runs in this folder, or ran as `boot`. After a crash of volantd between spawn and record: waits until the shim
+ * of `boot` has either written run.json, or is certainly not there (-ENOENT). How: the shim holds console.sock. A VMM
+ * of another boot that lives is what is found, too: ret->boot tells.
  */
 int vmm_run_find(const char *dir, const char *boot, int64_t deadline_ms, struct vmm_run *ret, struct vl_error *err);
 
@@ -130,5 +146,23 @@ void vmm_console_end(const char *dir, struct console_end *ret);
 /* The last max bytes of the console log (both files), the caller's. */
 int vmm_console_tail(const char *dir, size_t max, char **ret, size_t *ret_len);
 
+/* Removes the sockets of a boot whose shim could not do it; how many there were. The caller made sure that nothing runs
+ * there. */
+int vmm_sockets_remove(const char *dir);
 /* Removes the folder vms/<id> below vms_dir. The caller made sure that nothing runs in it. */
 int vmm_folder_remove(const char *vms_dir, int64_t id, struct vl_error *err);
+
+/* --- cgroup.c: each VM's shim and VMM in a cgroup of their own ---------------------------------------------------- */
+/*
+ * Where that is possible: volantd's own cgroup was delegated to it (systemd: Delegate=yes), or `setting` names a cgroup
+ * v2 folder that is ours. volantd moves into `volantd` there, each VM into `vm-<id>` beside it. ret_dir is "" where
+ * there are to be none: "off", or "auto" without delegation (*ret_why says why, a constant text). VL_INVALID for a
+ * setting that cannot be had. Before the first thread and the first child.
+ */
+int vmm_cgroups_begin(const char *setting, char ret_dir[static 256], const char **ret_why, struct vl_error *err);
+/* Makes the VM's and opens its cgroup.procs: whoever writes "0" there moves in. *ret_fd is -1 where VMs have none. */
+int vmm_cgroup_make(const struct vmm_host *h, int64_t id, int *ret_fd, struct vl_error *err);
+/* 1 if it was there, 0 if not, -EBUSY while a process is in it. */
+int vmm_cgroup_remove(const struct vmm_host *h, int64_t id);
+/* The ids that have one; the caller's. */
+int vmm_cgroups_list(const struct vmm_host *h, int64_t **ret, size_t *ret_n);
