@@ -49,6 +49,7 @@ struct launch {
     struct vm *vm; /* busy, so its row and configuration stay as they are */
     struct guest_config guest;
     char token[BOOT_TOKEN_LEN + 1];
+    char *record;
     int r;
     struct vmm_run run;
     char *cmdline;
@@ -58,6 +59,7 @@ struct launch {
 static void launch_free(struct launch *l)
 {
     guest_config_done(&l->guest);
+    free(l->record);
     free(l->cmdline);
     free(l);
 }
@@ -73,6 +75,7 @@ static void launch_run(struct job *j)
         .vm_id = vm->row.id,
         .name = vm->row.name,
         .boot = vm->row.boot,
+        .record = l->record,
         .runtime = vm->row.runtime,
         .plugin = vm->row.plugin,
         .dir = vm->dir,
@@ -163,7 +166,7 @@ void vm_launch(struct vm *vm)
     vm->ready = vm->agent_up = vm->late = vm->agent_awaited = vm->stop_asked = vm->workload_ended = false;
     vm->health = HEALTH_NONE;
     *vm->reason_now = '\0';
-    if (l && (r = guest_config_fill(vm, &l->guest)) == 0) {
+    if (l && (l->record = vm_record_text(vm)) && (r = guest_config_fill(vm, &l->guest)) == 0) {
         l->vm = vm;
         l->job = (struct job){.run = launch_run, .done = launch_done};
         r = pool_submit(vm->engine->pool, &l->job);

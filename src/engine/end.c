@@ -118,6 +118,14 @@ struct collect {
     struct vl_error err;
 };
 
+/* What a shim that was killed could not remove. A process that does not end keeps its cgroup, which is swept later. */
+static void sweep_boot(const struct vm *vm, const struct vmm_run *run)
+{
+    if (vmm_run_lives(run)) return; /* of another boot, or it will not end */
+    (void)vmm_sockets_remove(vm->dir);
+    (void)vmm_cgroup_remove(vm->engine->cfg.host, vm->row.id);
+}
+
 /* The shim writes exit.json when the VMM is gone, and then goes itself. */
 static void collect_run(struct job *j)
 {
@@ -133,6 +141,7 @@ static void collect_run(struct job *j)
         c->have_exit = vmm_exit_wait(vm->dir, &run, mono_ms() + SHIM_MS, &c->exit, &c->err) == 0;
     }
     vmm_console_end(vm->dir, &c->console);
+    sweep_boot(vm, &run);
 }
 
 static void workload_verdict(int64_t code, struct verdict *v)

@@ -74,7 +74,6 @@ int engine_start(struct engine *e, struct vl_error *err)
         vm_adopt(vm);
     }
     engine_sweep(e, folders, n_folders);
-    artifacts_sweep(e);
     return 0;
 }
 
@@ -82,13 +81,14 @@ static bool engine_in_flight(const struct engine *e)
 {
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
         if (vm->busy) return true;
-    return e->drafts || e->plugin_ops;
+    return e->drafts || e->plugin_ops || e->drifts;
 }
 
 void engine_free(struct engine *e)
 {
     if (!e) return;
     e->closing = true; /* what is in flight ends, nothing new begins */
+    drifts_close(e);
     pool_free(e->pool);
     pool_free(e->lane);
     loop_untimer(&e->hang_timer);
@@ -109,6 +109,15 @@ struct vm *engine_vm_find(struct engine *e, const char *name)
     for (struct vm *vm = e->vms; vm; vm = vm->next)
         if (str_eq(vm->row.name, name)) return vm;
     return NULL;
+}
+
+struct vm *engine_vm_by_id(const struct engine *e, int64_t id)
+{
+    struct vm *vm = e->vms;
+
+    while (vm && vm->row.id != id)
+        vm = vm->next;
+    return vm;
 }
 
 size_t engine_vm_each(struct engine *e, bool (*fn)(void *arg, struct vm *vm), void *arg)

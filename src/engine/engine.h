@@ -175,3 +175,37 @@ struct engine_capacity {
 };
 void engine_capacity(const struct engine *e, struct engine_capacity *ret);
 void engine_summary(struct engine *e, struct engine_summary *ret);
+
+/* --- Drift: where registry and host disagree --------------------------------------------------------------------- */
+struct finding {
+    /*
+     * "stranger" (a VMM that the registry does not know), "running" (a VM runs, the registry says it does not), "ended"
+     * (the other way round), "folder_gone" (of a VM that runs), "folder", "cgroup" (of no VM), "rows" (of no VM), "row"
+     * (cannot be read), "stuck" (a status past its deadline), "artifact" (nobody's), "artifact_missing".
+     */
+    const char *kind;
+    bool serious; /* VMs are affected; else only room is taken */
+    bool fixable;
+    char object[96];
+    char detail[400], remedy[240];
+    char done[240];   /* what a repair did; "" nothing */
+    char failed[400]; /* why it could not; "" */
+    int64_t id;       /* the VM's, 0: of none; what follows is of strangers */
+    char name[64];    /* "" unknown */
+    int64_t pid;
+    int64_t since_ms; /* wall clock; 0: unknown */
+};
+/* On the loop, once. The findings are borrowed; r < 0: err says why there are none. */
+typedef void (*engine_drift_done)(void *arg, int r, const struct vl_error *err, const struct finding *findings,
+                                  size_t n);
+/*
+ * Looks at everything, on workers. Answers later, or fails at once and never calls `done`; engine_forget(arg) forgets
+ * it.
+ */
+int engine_check(struct engine *e, engine_drift_done done, void *arg, struct vl_error *err);
+/*
+ * The same, and mends what can be mended, one after the other: strangers with a complete record whose name, address and
+ * ports are free are taken into the registry; the others are left alone, unless end_strangers: then they are ended as a
+ * stop would, and their folders removed. VL_CONFLICT while another repair is under way.
+ */
+int engine_repair(struct engine *e, bool end_strangers, engine_drift_done done, void *arg, struct vl_error *err);

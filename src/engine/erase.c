@@ -80,7 +80,9 @@ static void folder_run(struct job *j)
     /* Whatever we believe of it: nobody would find it again. */
     if (vmm_run_read(e->vm->dir, &run, NULL) == 0)
         e->r = vmm_end(e->vm->dir, &run, cfg->quit_ms, cfg->term_ms, &e->err);
-    if (e->r == 0) e->r = vmm_folder_remove(cfg->vms_dir, e->vm->row.id, &e->err);
+    if (e->r < 0) return;
+    (void)vmm_cgroup_remove(cfg->host, e->vm->row.id);
+    e->r = vmm_folder_remove(cfg->vms_dir, e->vm->row.id, &e->err);
 }
 
 static void folder_done(struct job *j, bool cancelled)

@@ -6,8 +6,6 @@
 #include "base/log.h"
 #include "engine/vm.h"
 
-#define ORPHAN_S 3600 /* for a blob to be named by a plugin */
-
 struct plugin {
     struct plugin *next; /* by name */
     struct plugin_row row;
@@ -190,7 +188,7 @@ static void release_done(struct job *j, bool cancelled)
     free(r);
 }
 
-static bool artifact_wanted(const struct engine *e, const char *checksum)
+bool artifact_wanted(const struct engine *e, const char *checksum)
 {
     for (const struct plugin *p = e->plugins; p; p = p->next)
         if (str_eq(p->manifest.initramfs.checksum, checksum)) return true;
@@ -231,7 +229,7 @@ void artifacts_sweep(struct engine *e)
 {
     char checksum[sizeof("sha256:") + SHA256_HEX];
     auto_strv old = {0};
-    int r = artifacts_old(e->cfg.artifacts, ORPHAN_S, &old);
+    int r = artifacts_old(e->cfg.artifacts, ARTIFACT_ORPHAN_S, &old);
 
     if (r < 0) log_warn("cannot look for artifacts of nobody: %s", vl_strerror(-r));
     for (size_t i = 0; i < old.len; i++)

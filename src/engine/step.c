@@ -73,7 +73,9 @@ void vm_step(struct vm *vm)
     bool up = vm->status == VM_RUNNING || vm->status == VM_PAUSED;
 
     if (vm->busy || vm->engine->closing) return;
-    if (vm->vmm_gone || (up && !vm->live))
+    if (vm->found)
+        vm_commit_found(vm); /* also where it has just ended: then that has a beginning */
+    else if (vm->vmm_gone || (up && !vm->live))
         vm_collect(vm);
     else if (vm->intents)
         vm_intent_apply(vm);

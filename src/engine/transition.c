@@ -68,6 +68,24 @@ const struct transition transitions[] = {
     {VM_FAILED, VM_STARTING, "VM_STARTING", "vm starting"},
     {VM_FAILED, VM_PENDING, "VM_STARTING", "vm to start"},
     {VM_FAILED, VM_STOPPED, "VM_STOPPED", "vm stopped"},
+
+    /* An older backup of the registry was put back, and volantd started on it: what runs is told to it (adopt.c). */
+    {VM_PENDING, VM_RUNNING, "VM_ADOPTED", "vm found running"},
+    {VM_PENDING, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
+    {VM_STARTING, VM_RUNNING, "VM_ADOPTED", "vm found running"},
+    {VM_STARTING, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
+    {VM_RUNNING, VM_RUNNING, "VM_ADOPTED", "vm found running"}, /* in another boot */
+    {VM_RUNNING, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
+    {VM_PAUSED, VM_RUNNING, "VM_ADOPTED", "vm found running"},
+    {VM_PAUSED, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
+    {VM_STOPPING, VM_RUNNING, "VM_ADOPTED", "vm found running"},
+    {VM_STOPPING, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
+    {VM_STOPPED, VM_RUNNING, "VM_ADOPTED", "vm found running"},
+    {VM_STOPPED, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
+    {VM_CRASHED, VM_RUNNING, "VM_ADOPTED", "vm found running"},
+    {VM_CRASHED, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
+    {VM_FAILED, VM_RUNNING, "VM_ADOPTED", "vm found running"},
+    {VM_FAILED, VM_PAUSED, "VM_ADOPTED", "vm found paused"},
 };
 const size_t n_transitions = ARRAY_LEN(transitions);
 

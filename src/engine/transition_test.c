@@ -10,14 +10,14 @@
 
 /* Each status, and where one can get from it; "-" is nowhere. */
 static const char *const matrix[N_STATUSES] = {
-    [VM_PENDING] = "pending starting stopped",
-    [VM_STARTING] = "pending starting running stopping stopped crashed failed",
+    [VM_PENDING] = "pending starting stopped running paused",
+    [VM_STARTING] = "pending starting running stopping stopped crashed failed paused",
     [VM_RUNNING] = "pending running paused stopping stopped crashed failed",
-    [VM_PAUSED] = "pending running stopping stopped crashed failed",
-    [VM_STOPPING] = "pending stopped crashed failed",
-    [VM_STOPPED] = "pending starting",
-    [VM_CRASHED] = "pending starting stopped",
-    [VM_FAILED] = "pending starting stopped",
+    [VM_PAUSED] = "pending running stopping stopped crashed failed paused",
+    [VM_STOPPING] = "pending stopped crashed failed running paused",
+    [VM_STOPPED] = "pending starting running paused",
+    [VM_CRASHED] = "pending starting stopped running paused",
+    [VM_FAILED] = "pending starting stopped running paused",
 };
 
 static bool is_word_of(const char *words, const char *word)

@@ -54,6 +54,7 @@ struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err)
     }
     vm->engine = e;
     vm->vmm_watch.fd = -1;
+    vm->since_ms = mono_ms();
     vm->row = *row;
     *row = (struct vm_row){0};
     if (strf(vm->dir, sizeof(vm->dir), "%s/%lld", e->cfg.vms_dir, (long long)vm->row.id) < 0)
@@ -86,6 +87,7 @@ void vm_free(struct vm *vm)
     schema_done(&vm_config_schema, &vm->config);
     manifest_done(&vm->manifest);
     vm_row_done(&vm->row);
+    free(vm->found_cmdline);
     free(vm);
 }
 
@@ -304,6 +306,7 @@ static void commit_apply(struct commit *c)
     vm->row.restarts = c->row.restarts;
     vm->row.not_before_ms = c->row.not_before_ms;
     vm->row.started_ms = c->row.started_ms;
+    if (vm->status != c->status || *c->event) vm->since_ms = mono_ms();
     vm->status = c->status;
     vm->desire = c->desire;
     if (vm->status == VM_PENDING) vm_queue(vm);

@@ -70,9 +70,12 @@ struct vm {
     int64_t wait_until_ms; /* pending: mono_ms, not before; 0: at once */
 
     /* The present boot. */
-    bool token_fresh; /* row.boot was committed for a launch that has not been tried */
-    int attempts;     /* launches since the VM was last asked to start */
-    bool live;        /* its VMM runs, as far as we know */
+    bool token_fresh;    /* row.boot was committed for a launch that has not been tried */
+    int attempts;        /* launches since the VM was last asked to start */
+    bool live;           /* its VMM runs, as far as we know */
+    bool found;          /* it runs although the row tells of another boot, or of none: the row is to be corrected */
+    char *found_cmdline; /* of that boot */
+    int64_t since_ms;    /* mono_ms: it has its status since, as far as we know */
     struct vmm_run run;
     struct watch vmm_watch;
     struct guest *guest;
@@ -116,6 +119,7 @@ struct engine {
     void (*changed)(void *arg, const struct vm_view *view, bool gone); /* engine_observe */
     void *changed_arg;
     size_t strangers;
+    struct drift *drifts;         /* checks and repairs in progress */
     bool unread;                  /* a row could not be read: nothing is removed because the registry lacks it */
     struct plugin_op *plugin_ops; /* in flight */
     bool closing;
@@ -125,6 +129,7 @@ struct engine {
 struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err); /* takes the row's content */
 void vm_free(struct vm *vm); /* not while busy; waiters must be gone */
 void vm_insert(struct engine *e, struct vm *vm);
+struct vm *engine_vm_by_id(const struct engine *e, int64_t id); /* NULL: there is none */
 void vm_remove(struct vm *vm);
 /* Looks and begins at most one thing (step.c). */
 void vm_step(struct vm *vm);
@@ -266,10 +271,26 @@ bool vm_turn_has_come(struct vm *vm);
 
 /* --- adopt.c ------------------------------------------------------------------------------------------------------ */
 void vm_adopt(struct vm *vm);
+/* It runs, whatever the row says: the row learns of it. */
+void vm_commit_found(struct vm *vm);
 /* The ids that have a folder; the caller's. */
 int folders_list(const char *vms_dir, int64_t **ret, size_t *ret_n);
-/* Removes those of them that belong to no VM, unless a VMM runs there. Takes ids. */
+/* Removes those of them that belong to no VM, unless a VMM runs there, and such cgroups. Takes ids. At start, when no
+ * VM can have been made meanwhile. */
 void engine_sweep(struct engine *e, int64_t *ids, size_t n);
+
+/* --- record.c ----------------------------------------------------------------------------------------------------- */
+/* All of a VM that its folder keeps for a registry that does not know it, as JSON text; the caller's, NULL: no memory.
+ */
+char *vm_record_text(const struct vm *vm);
+/* The row of the VM that `note` tells of, but for its status. VL_INVALID: the record lacks something, or is none. */
+int vm_record_row(const struct vmm_note *note, struct vm_row *ret, struct vl_error *err);
+
+/* --- drift.c ------------------------------------------------------------------------------------------------------ */
+/* Nobody waits for `arg` any more. */
+void drifts_forget(struct engine *e, const void *arg);
+/* What they wait for will not come. */
+void drifts_close(struct engine *e);
 
 /* --- plugins.c ---------------------------------------------------------------------------------------------------- */
 int plugins_load(struct engine *e, struct vl_error *err);
@@ -281,9 +302,14 @@ bool plugin_ops_want(const struct engine *e, const char *checksum);
 void plugin_ops_forget(struct engine *e, const void *arg);
 /* Deletes the artifact of a manifest that no plugin and no VM refers to any more; NULL is fine. */
 void artifact_release(struct engine *e, const char *checksum);
+bool artifact_wanted(const struct engine *e, const char *checksum);
 /* It is being deleted. */
 bool artifact_going(const struct engine *e, const char *checksum);
-/* At start: the artifacts that nobody has referred to for an hour. */
+/*
+ * At start: the artifacts that nobody has referred to for an hour; not while there are strangers, who may become VMs
+ * again and need theirs.
+ */
+#define ARTIFACT_ORPHAN_S 3600
 void artifacts_sweep(struct engine *e);
 /* Bare hex of "sha256:<hex>". */
 const char *checksum_hex(const char *checksum);

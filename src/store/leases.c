@@ -39,3 +39,28 @@ int store_lease_take(struct store_tx *tx, int64_t vm_id, uint32_t first, uint32_
     *ret = address;
     return 0;
 }
+
+static int lease_taken(const struct store_tx *tx, uint32_t address, struct vl_error *err)
+{
+    auto_stmt *stmt = NULL;
+    auto_free char *owner = NULL;
+    char text[16];
+    int r = sql_prepare(tx,
+                        "SELECT vms.name FROM ip_allocations JOIN vms ON vms.id = ip_allocations.vm_id"
+                        " WHERE address = ?1",
+                        SQL_VALUES(sql_int(address)), &stmt, err);
+
+    if (r < 0 || (r = sql_step(tx, stmt, err)) < 0) return r;
+    if (r == 1 && (r = sql_column_copy(stmt, 0, &owner)) < 0) return vl_fail_errno(err, r, "lease an address");
+    format_ipv4(address, text);
+    return vl_fail(err, VL_CONFLICT, "address %s belongs to VM '%s' until that is deleted", text, owner ? owner : "");
+}
+
+int store_lease_take_exact(struct store_tx *tx, int64_t vm_id, uint32_t address, struct vl_error *err)
+{
+    int r = sql_run(tx, "INSERT INTO ip_allocations (address, vm_id) VALUES (?1, ?2)",
+                    SQL_VALUES(sql_int(address), sql_int(vm_id)), err);
+
+    if (r < 0 && sql_is_duplicate(tx, "ip_allocations.address")) return lease_taken(tx, address, err);
+    return r < 0 ? vl_wrap(err, "lease an address") : 0;
+}

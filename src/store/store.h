@@ -95,7 +95,10 @@ struct vm_row {
     int64_t started_ms;    /* wall clock: when the present boot became running; 0: it has not */
 };
 void vm_row_done(struct vm_row *r);
-/* All but id; addresses may be NULL or "" (none yet). *ret_id is new and never used again. Name taken: VL_CONFLICT. */
+/*
+ * With id 0 *ret_id is new and never used again, else that very id, which no row has (VL_CONFLICT). Addresses may be
+ * NULL or "" (none yet). Name taken: VL_CONFLICT.
+ */
 int store_vm_insert(struct store_tx *tx, const struct vm_row *row, int64_t *ret_id, struct vl_error *err);
 /* Writes desired, status, reason, boot, kernel_cmdline, pid, exit code, restarts, not_before_ms, started_ms and
  * updated_ms of row->id; VL_NOT_FOUND. */
@@ -112,10 +115,20 @@ int store_vm_reserve(struct store_tx *tx, int64_t id, struct vl_error *err);
 /* In order of id; fn takes the row (may steal strings), a negative return ends and is returned. */
 int store_vm_each(struct store_tx *tx, int (*fn)(void *arg, struct vm_row *row), void *arg, struct vl_error *err);
 
+/* --- check.c: what there cannot be ---------------------------------------------------------------------------------
+ */
+struct store_orphans {
+    int64_t leases, ports, versions; /* rows whose VM or deployment is not there */
+};
+int store_orphans_count(struct store_tx *tx, struct store_orphans *ret, struct vl_error *err);
+int store_orphans_remove(struct store_tx *tx, struct vl_error *err);
+
 /* --- leases.c: one address per VM ---------------------------------------------------------------------------- */
 /* The lowest free address of [first, last] (host byte order) for a VM. All taken: VL_CONFLICT with the numbers. */
 int store_lease_take(struct store_tx *tx, int64_t vm_id, uint32_t first, uint32_t last, uint32_t *ret,
                      struct vl_error *err);
+/* That very one. VL_CONFLICT names the VM that has it. */
+int store_lease_take_exact(struct store_tx *tx, int64_t vm_id, uint32_t address, struct vl_error *err);
 
 /* --- ports.c: published ports, unique on the host from create to delete ---------------------------------------- */
 struct port_row {

@@ -21,16 +21,17 @@ int store_vm_insert(struct store_tx *tx, const struct vm_row *row, int64_t *ret_
     int r = sql_run(tx,
                     "INSERT INTO vms (name, plugin, runtime, desired, status, reason, cpu_cores, memory_mb, ip_address,"
                     " mac_address, config, manifest, boot, kernel_cmdline, pid, exit_code, created_ms, updated_ms,"
-                    " deployment, revision)"
+                    " deployment, revision, started_ms, id)"
                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-                    " ?20)",
+                    " ?20, ?21, ?22)",
                     SQL_VALUES(sql_text(row->name), sql_text(row->plugin), sql_text(row->runtime),
                                sql_text(row->desired), sql_text(row->status), sql_text(row->reason),
                                sql_int(row->cpu_cores), sql_int(row->memory_mb), sql_text_if(row->ip_address),
                                sql_text_if(row->mac_address), sql_text(row->config), sql_text(row->manifest),
                                sql_text(row->boot), sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
                                sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->created_ms),
-                               sql_int(row->updated_ms), sql_text(row->deployment), sql_int(row->revision)),
+                               sql_int(row->updated_ms), sql_text(row->deployment), sql_int(row->revision),
+                               sql_int(row->started_ms), sql_int_if(row->id != 0, row->id)),
                     err);
 
     if (r < 0 && sql_is_duplicate(tx, "vms.name"))
