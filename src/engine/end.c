@@ -138,7 +138,7 @@ static void collect_run(struct job *j)
     if (str_eq(run.boot, vm->row.boot)) {
         host_boot_id(boot_id);
         c->rebooted = !str_eq(run.host_boot_id, boot_id);
-        c->have_exit = vmm_exit_wait(vm->dir, &run, mono_ms() + SHIM_MS, &c->exit, &c->err) == 0;
+        if (!c->rebooted) c->have_exit = vmm_exit_wait(vm->dir, &run, mono_ms() + SHIM_MS, &c->exit, &c->err) == 0;
     }
     vmm_console_end(vm->dir, &c->console);
     sweep_boot(vm, &run);

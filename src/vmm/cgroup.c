@@ -132,6 +132,7 @@ int vmm_cgroups_begin(const char *setting, char ret_dir[static 256], const char 
     if (*setting == '/') return begin_in(setting, ret_dir, err);
     *ret_why = "no cgroup v2 is mounted";
     if (own_cgroup(dir, sizeof(dir)) < 0) return 0;
+    if (str_ends(dir, "/" OWN_NAME)) dir[strlen(dir) - strlen("/" OWN_NAME)] = '\0'; /* moved already */
     *ret_why = "volantd's cgroup was not delegated to it (systemd: Delegate=yes)";
     if (!is_delegated(dir)) return 0;
     *ret_why = "volantd's cgroup was delegated to it, but it cannot make others there";

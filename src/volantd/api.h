@@ -32,6 +32,8 @@ enum api_end healthz_get(struct api *api, struct api_req *req, struct vl_error *
 enum api_end system_status(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_info(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_summary(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end system_check(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end system_repair(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end system_backup(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_restore(struct api *api, struct api_req *req, struct vl_error *err);

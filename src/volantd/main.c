@@ -142,6 +142,19 @@ static int take_restore(const char *db_path, struct vl_error *err)
     return r;
 }
 
+static int begin_cgroups(struct daemon *d, struct vl_error *err)
+{
+    const char *why = NULL;
+    int r = vmm_cgroups_begin(d->settings.cgroup, d->host.cgroup, &why, err);
+
+    if (r < 0) return r;
+    if (*d->host.cgroup)
+        log_info("each VM has a cgroup below %s", d->host.cgroup);
+    else
+        log_debug("VMs have no cgroups of their own: %s", why);
+    return 0;
+}
+
 static int open_state(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
@@ -152,7 +165,8 @@ static int open_state(struct daemon *d, struct vl_error *err)
     if (strf(artifacts_dir, sizeof(artifacts_dir), "%s/artifacts", s->paths.state_dir) < 0)
         return vl_fail_errno(err, ENAMETOOLONG, "%s", s->paths.state_dir);
     if ((r = vmm_host_probe(s->kernel, s->shim, s->qemu, uid_base, &d->host, err)) < 0 ||
-        (r = take_restore(s->db_path, err)) < 0 || (r = store_open(d->loop, s->db_path, &d->store, err)) < 0 ||
+        (r = begin_cgroups(d, err)) < 0 || (r = take_restore(s->db_path, err)) < 0 ||
+        (r = store_open(d->loop, s->db_path, &d->store, err)) < 0 ||
         (r = artifacts_open(artifacts_dir, &d->artifacts, err)) < 0)
         return r;
     if ((r = pool_new(d->loop, API_WORKERS, WORKER_IDLE_MS, &d->pool)) < 0) return vl_fail_errno(err, r, "workers");

@@ -7,6 +7,8 @@ const struct api_route api_routes[] = {
     {"GET", "/api/v1/system/status", system_status, BODY_KEPT},
     {"GET", "/api/v1/system/info", system_info, BODY_KEPT},
     {"GET", "/api/v1/system/summary", system_summary, BODY_KEPT},
+    {"GET", "/api/v1/system/check", system_check, BODY_KEPT},
+    {"POST", "/api/v1/system/repair", system_repair, BODY_KEPT},
     {"GET", "/api/v1/system/backup", system_backup, BODY_KEPT},
     {"PUT", "/api/v1/system/restore", system_restore, BODY_STREAMED},
     {"GET", "/api/v1/plugins", plugins_list, BODY_KEPT},

@@ -16,6 +16,7 @@ enum setting_type {
     SET_FOLDERS, /* absolute paths with ':' between them, into a struct strv */
     SET_NUMBER,  /* within [min, max] */
     SET_PERCENT, /* a decimal such as 1.5, as the number of hundredths within [min, max] */
+    SET_CGROUP,  /* "auto", "off", or an absolute path */
     SET_LISTEN,  /* listen_parse */
     SET_SUBNET,  /* subnet_parse */
     SET_LEVEL,   /* log_parse_level */
@@ -49,6 +50,8 @@ static const struct setting table[] = {
      .help = "Network of the VMs: gateway .1, VMs from .10 on"},
     {"VOLANT_UID_BASE", "uid-base", "N", SET_NUMBER, offsetof(struct settings, uid_base), 65536, 4000000000, "2000000",
      "A VM runs as user N + its id, where volantd is root"},
+    {"VOLANT_CGROUP", "cgroup", "auto|off|DIR", SET_CGROUP, offsetof(struct settings, cgroup), .def = "auto",
+     .help = "A cgroup for each VM, below volantd's own where that was delegated to it, or below DIR"},
     {"VOLANT_KERNEL_VMLINUX", "kernel", "FILE", SET_PATH, offsetof(struct settings, kernel),
      .help = "Guest kernel (default: the installed vmlinux-generic)"},
     {"VOLANT_KERNEL_DIRS", "kernel-dirs", "DIRS", SET_FOLDERS, offsetof(struct settings, kernel_dirs),
@@ -288,6 +291,11 @@ static int set_value(const struct setting *t, const char *text, const char *wher
         return 0;
     case SET_PATH:
         return set_path(text, where, dest, err);
+    case SET_CGROUP:
+        if (!str_eq(text, "auto") && !str_eq(text, "off") && *text != '/')
+            return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed auto, off, or the absolute path of a cgroup v2",
+                           where, text);
+        return (*(char **)dest = strdup(text)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
     case SET_FOLDERS:
         return set_folders(text, where, dest, err);
     case SET_NUMBER:
@@ -366,6 +374,7 @@ void settings_done(struct settings *s)
     free(s->kernel);
     free(s->shim);
     free(s->qemu);
+    free(s->cgroup);
     strv_done(&s->kernel_dirs);
     *s = (struct settings){0};
 }

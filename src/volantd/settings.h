@@ -32,6 +32,7 @@ struct settings {
     struct listen_addr listen_addr;
     struct subnet subnet;
     char *kernel, *shim, *qemu; /* NULL: in the usual places */
+    char *cgroup;               /* for vmm_cgroups_begin */
     struct strv kernel_dirs;
     uint64_t uid_base, boot_timeout_s, stop_timeout_s, quit_timeout_s, term_timeout_s, hang_timeout_s;
     uint64_t boot_width; /* 0: twice the cores */

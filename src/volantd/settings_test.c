@@ -63,6 +63,7 @@ static void defaults_are_those_of_the_table(void **state)
     assert_string_equal(s.subnet.cidr, "192.168.127.0/24");
     assert_null(s.listen);
     assert_null(s.kernel);
+    assert_string_equal(s.cgroup, "auto");
     assert_int_equal(s.uid_base, 2000000);
     assert_int_equal(s.boot_timeout_s, 30);
     assert_int_equal(s.stop_timeout_s, 10);

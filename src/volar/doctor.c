@@ -10,9 +10,24 @@
 #include "volar/volar.h"
 
 #define CALL_S   10
+#define CHECK_S  60
+#define REPAIR_S 600 /* guests that are ended have their time */
 #define DISK_LOW (1024ULL * 1024 * 1024)
 
 enum finding { FINE, WARN, FAIL };
+
+static struct {
+    bool fix, end_strangers;
+} flags;
+const struct opt doctor_opts[] = {
+    {.name = "fix", .type = OPT_FLAG, .dest = &flags.fix, .help = "Mend what can be mended, and say what was done"},
+    {.name = "end-strangers",
+     .type = OPT_FLAG,
+     .dest = &flags.end_strangers,
+     .help = "With --fix: end VMs that run and cannot be taken into the registry, and remove their folders"},
+    VOLAR_GLOBAL,
+    {0},
+};
 
 struct report {
     struct volar *volar;
@@ -85,7 +100,6 @@ static void check_disk(struct report *rep, const char *state_dir)
 
 static void check_running(struct report *rep, const json_t *info)
 {
-    long long strangers = (long long)json_integer_value(json_object_get(info, "strangers"));
     long long failed = (long long)json_integer_value(json_object_get(json_object_get(info, "vms_by_status"), "failed"));
 
     report(rep, FINE, "volantd", "%s answers at %s", text_at(info, NULL, "version"), text_at(info, NULL, "socket"));
@@ -94,11 +108,50 @@ static void check_running(struct report *rep, const json_t *info)
            text_at(info, "vmm", "path"));
     check_kernel(rep, info);
     check_disk(rep, text_at(info, NULL, "state_dir"));
-    if (strangers)
-        report(rep, WARN, "strangers",
-               "%lld VMMs run in our folders that the registry does not know: see volantd's log", strangers);
     if (failed)
         report(rep, WARN, "vms", "%lld VMs could not be booted: `volar vms list`, then `volar vms get NAME`", failed);
+}
+
+/* --- where registry and host disagree ----------------------------------------------------------------------------- */
+
+/* A finding goes into the JSON as it came, with the words that all checks have. */
+static void check_finding(struct report *rep, json_t *f)
+{
+    const char *object = text_at(f, NULL, "object"), *detail = text_at(f, NULL, "detail");
+    const char *done = text_at(f, NULL, "done"), *failed = text_at(f, NULL, "failed");
+    enum finding level = str_eq(text_at(f, NULL, "level"), "fail") ? FAIL : WARN;
+    json_t *last;
+
+    if (*done)
+        report(rep, FINE, "drift", "%s: %s: %s", object, detail, done);
+    else if (*failed)
+        report(rep, FAIL, "drift", "%s: %s; cannot be mended: %s", object, detail, failed);
+    else
+        report(rep, level, "drift", "%s: %s. %s", object, detail, text_at(f, NULL, "remedy"));
+    last = json_array_get(rep->checks, json_array_size(rep->checks) - 1);
+    if (last) (void)json_object_update_missing(last, f);
+}
+
+static void check_drift(struct report *rep)
+{
+    const char *body = flags.end_strangers ? "{\"end_strangers\":true}" : "{}";
+    struct vl_error err = {0};
+    json_auto_t *answer = NULL;
+    json_t *findings, *f;
+    size_t i;
+    int r;
+
+    if (flags.fix)
+        r = api_json(rep->volar, "POST", "/api/v1/system/repair", body, REPAIR_S, &answer, &err);
+    else
+        r = api_json(rep->volar, "GET", "/api/v1/system/check", NULL, CHECK_S, &answer, &err);
+    if (r < 0) {
+        report(rep, FAIL, "drift", "%s", err.msg);
+        return;
+    }
+    findings = json_object_get(answer, "findings");
+    if (json_array_size(findings) == 0) report(rep, FINE, "drift", "registry and host agree");
+    json_array_foreach(findings, i, f) check_finding(rep, f);
 }
 
 /* --- what is there without it
@@ -153,10 +206,16 @@ int doctor(void *ctx, int argc, char *const *argv)
     int r = volar_begin(v, argc, argv, NULL, 0, 0, &n);
 
     if (r >= 0) return r;
-    if (api_json(v, "GET", "/api/v1/system/info", NULL, CALL_S, &info, &err) < 0)
+    if (flags.end_strangers && !flags.fix) {
+        (void)vl_fail(&err, VL_INVALID, "--end-strangers goes with --fix");
+        return volar_misuse(v, &err);
+    }
+    if (api_json(v, "GET", "/api/v1/system/info", NULL, CALL_S, &info, &err) < 0) {
         check_absent(&rep, &err);
-    else
+    } else {
         check_running(&rep, info);
+        check_drift(&rep);
+    }
     if (volar_json(v) && print_json(checks) < 0) return EXIT_FAILED;
     return rep.failed ? EXIT_FAILED : EXIT_DONE;
 }

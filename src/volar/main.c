@@ -64,8 +64,12 @@ static const struct command commands[] = {
      "start any more: `cp FILE STATE_DIR/state.db.restore`, then start it.\n\nExamples:\n"
      "  volar system restore volant.db\n",
      no_opts, system_restore},
-    {"doctor", "", "Check this host, with a remedy for what is wrong", "Exit code 1 if a check fails.\n", no_opts,
-     doctor},
+    {"doctor", "", "Check this host, with a remedy for what is wrong",
+     "Where registry and host disagree, --fix makes them agree: VMs that run and are in no registry (an older copy of\n"
+     "it was put back, say) are taken in, what belongs to no VM is removed. Those that cannot be taken in are left\n"
+     "alone, unless --end-strangers. Exit code 1 if a check fails and was not mended.\n\nExamples:\n"
+     "  volar doctor\n  volar doctor --fix\n  volar doctor --fix --end-strangers\n",
+     doctor_opts, doctor},
     {"version", "", "Print the version", NULL, no_opts, version},
     {0},
 };

@@ -118,6 +118,7 @@ class Host:
         self.socket = os.path.join(self.run, "volantd.sock")
         self.log = os.path.join(self.dir, "volantd.log")
         self.process = None
+        self.programs = BUILD  # or another build's, of an earlier version
         self.wrapper = []  # a command that becomes volantd
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("VOLANT_")}
         self.env |= {"VOLANT_STATE_DIR": self.state, "VOLANT_RUNTIME_DIR": self.run} | environment
@@ -135,7 +136,7 @@ class Host:
 
     def start(self, *args):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*self.wrapper, program("volantd"), *args], env=self.env,
+            self.process = subprocess.Popen([*self.wrapper, os.path.join(self.programs, "volantd"), *args], env=self.env,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: self.process.poll() is not None or self.answers(), START_S, every=0.002)
         assert self.process.poll() is None, f"volantd ended with {self.process.returncode}:\n{self.logged()}"
@@ -170,7 +171,7 @@ class Host:
             connection.close()
 
     def volar(self, *args, check=True, timeout=120, **kwargs):
-        done = subprocess.run([program("volar"), *args], env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
+        done = subprocess.run([os.path.join(self.programs, "volar"), *args], env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout, check=False, **kwargs)
         assert not check or done.returncode == 0, (args, done.returncode, done.stdout, done.stderr, self.logged())
         return done
