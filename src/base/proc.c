@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 #include "base/str.h"
 
 #define KILL_WAIT_MS 10000 /* a killed process may still be in the kernel for a while, not for ever */
-#define START_FIELD  22    /* of /proc/PID/stat, proc(5) */
+#define LATE_MAX     64
+#define START_FIELD  22 /* of /proc/PID/stat, proc(5) */
 
 int proc_wait(int pidfd, int64_t deadline_ms, int *ret_status)
 {
@@ -50,6 +52,35 @@ int proc_stop(int pidfd, int grace_ms, int *ret_status)
     if ((r = proc_kill(pidfd, SIGKILL)) < 0 && r != -ESRCH) return r;
     return proc_wait(pidfd, mono_ms() + KILL_WAIT_MS, ret_status);
 }
+
+/* --- children that end late --------------------------------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock; /* guards `pids`, 0 where there is none */
+    pid_t pids[LATE_MAX];
+} late = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void proc_reap_late(void)
+{
+    (void)pthread_mutex_lock(&late.lock);
+    for (size_t i = 0; i < LATE_MAX; i++)
+        if (late.pids[i] && waitpid(late.pids[i], NULL, WNOHANG) != 0) late.pids[i] = 0;
+    (void)pthread_mutex_unlock(&late.lock);
+}
+
+void proc_reap_later(pid_t pid)
+{
+    (void)pthread_mutex_lock(&late.lock);
+    for (size_t i = 0; i < LATE_MAX; i++) {
+        if (late.pids[i]) continue;
+        late.pids[i] = pid;
+        break;
+    }
+    (void)pthread_mutex_unlock(&late.lock);
+    proc_reap_late(); /* its signal may have come a moment ago */
+}
+
+/* --- recognising ------------------------------------------------------------------------------------------------- */
 
 /*
  * State and start time from /proc/PID/stat: "pid (name) S ppid ...". The name is the process' own choice, brackets and
@@ -109,7 +140,9 @@ bool proc_alive(const struct proc_id *id)
     uint64_t start;
     char state;
 
-    return read_stat(id->pid, &state, &start) == 0 && start == id->start && !is_dead(state);
+    int r = read_stat(id->pid, &state, &start);
+
+    return r < 0 ? r != -ESRCH && r != -EINVAL : start == id->start && !is_dead(state);
 }
 
 int proc_open(const struct proc_id *id, int *ret_pidfd)
@@ -130,15 +163,15 @@ int proc_open(const struct proc_id *id, int *ret_pidfd)
 
 void host_boot_id(char buf[static 40])
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards `known` */
+    static char known[40];                                   /* "" until it was read */
     auto_free char *text = NULL;
-    size_t len;
 
-    buf[0] = '\0';
-    if (read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text, NULL) < 0) return;
-    len = strcspn(text, "\n");
-    if (len >= 40) return;
-    memcpy(buf, text, len);
-    buf[len] = '\0';
+    (void)pthread_mutex_lock(&lock);
+    if (!*known && read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text, NULL) == 0)
+        (void)strf(known, sizeof(known), "%.*s", (int)strcspn(text, "\n"), text);
+    memcpy(buf, known, sizeof(known));
+    (void)pthread_mutex_unlock(&lock);
 }
 
 int own_folder(char *buf, size_t size)

@@ -41,6 +41,13 @@ int proc_wait(int pidfd, int64_t deadline_ms, int *ret_status);
 int proc_stop(int pidfd, int grace_ms, int *ret_status);
 
 /*
+ * A child that has not ended when everybody is done with it: proc_reap_late, for whoever hears SIGCHLD, reaps it when
+ * it has. Any thread. (Of 64 at a time; one more stays a zombie until we end.)
+ */
+void proc_reap_later(pid_t pid);
+void proc_reap_late(void);
+
+/*
  * A process as it can be recognised later, also by another process of ours: a pid is reused, pid + start time is not.
  */
 struct proc_id {
@@ -48,13 +55,16 @@ struct proc_id {
     uint64_t start; /* field 22 of /proc/PID/stat, clock ticks since boot */
 };
 int proc_id_of(pid_t pid, struct proc_id *ret); /* -ESRCH if there is none */
-/* True only if that very process still runs (a zombie does not). */
+/* Whether that very process still runs (a zombie does not); true where the host is too short of something to tell. */
 bool proc_alive(const struct proc_id *id);
 /* A pidfd for that very process: -ESRCH if it is gone or another one has its pid. */
 int proc_open(const struct proc_id *id, int *ret_pidfd);
 int proc_kill(int pidfd, int sig);
 
-/* /proc/sys/kernel/random/boot_id without its newline; "" if unreadable. */
+/*
+ * /proc/sys/kernel/random/boot_id without its newline; "" if unreadable. Read once: whoever takes another answer for a
+ * restart of the host is not to be misled by a moment without descriptors.
+ */
 void host_boot_id(char buf[static 40]);
 /* Absolute path of the running program's folder. */
 int own_folder(char *buf, size_t size);

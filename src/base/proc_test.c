@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -357,6 +358,46 @@ static void names_cannot_deceive(void **state)
     assert_int_equal(prctl(PR_SET_NAME, name), 0);
 }
 
+/* What cannot be told for want of a descriptor is not taken for an end. */
+static void a_shortage_is_no_death(void **state)
+{
+    struct rlimit before, none;
+    struct proc_id self;
+    char known[40], now[40];
+    bool alive;
+
+    (void)state;
+    host_boot_id(known);
+    assert_int_equal(proc_id_of(getpid(), &self), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    alive = proc_alive(&self);
+    host_boot_id(now);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(alive);
+    assert_string_equal(now, known);
+}
+
+static void late_children_are_reaped(void **state)
+{
+    const char *const argv[] = {"/bin/sleep", "60", NULL};
+    struct spawn_opts opts = SPAWN_OPTS_INIT;
+    auto_close int pidfd = -1;
+    siginfo_t info = {0};
+    pid_t pid;
+
+    (void)state;
+    opts.argv = argv;
+    assert_int_equal(proc_spawn(&opts, &pid, &pidfd), 0);
+    proc_reap_later(pid);
+    assert_int_equal(kill(pid, 0), 0);
+    assert_int_equal(proc_kill(pidfd, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    proc_reap_late();
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), -1);
+}
+
 static void host_and_program(void **state)
 {
     char boot_id[40], folder[256], expected[256], tiny[2];
@@ -384,6 +425,8 @@ int main(void)
         cmocka_unit_test(stopping_escalates),
         cmocka_unit_test(processes_are_recognised),
         cmocka_unit_test(names_cannot_deceive),
+        cmocka_unit_test(a_shortage_is_no_death),
+        cmocka_unit_test(late_children_are_reaped),
         cmocka_unit_test(host_and_program),
     };
 

@@ -137,12 +137,16 @@ int vmm_host_probe(const char *kernel, const char *shim, const char *qemu, uint3
                    struct vl_error *err)
 {
     struct vmm_host h = {.uid_base = uid_base};
+    char boot_id[40];
     int r;
 
     if (find_installed("vmlinux-generic", kernel, h.kernel_path, sizeof(h.kernel_path), err) < 0)
         return vl_wrap(err, "guest kernel (`make kernel` builds it)");
     if ((r = find_installed("volant-shim", shim, h.shim_path, sizeof(h.shim_path), err)) < 0) return r;
     if ((r = find_qemu(qemu, &h, err)) < 0) return r;
+    host_boot_id(boot_id); /* known from here on: all that is told apart by it is then told apart */
+    if (!*boot_id)
+        return vl_fail(err, VL_UNAVAILABLE, "/proc/sys/kernel/random/boot_id cannot be read: is /proc mounted?");
     host_read_kernel_facts(h.kernel_path, &h);
     host_probe_kvm("", &h);
     h.tsc_khz = tsc_measure_khz();

@@ -61,6 +61,12 @@ static int check_file(const struct vmm_host *h, int fd, const char *path, struct
     return 0;
 }
 
+/* What is the host's fault and not that of the path. */
+static bool host_is_short(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EIO;
+}
+
 int vmm_kernel_open(const struct vmm_host *h, const struct strv *dirs, const char *path, int *ret_fd,
                     struct vl_error *err)
 {
@@ -70,12 +76,13 @@ int vmm_kernel_open(const struct vmm_host *h, const struct strv *dirs, const cha
     int r;
 
     if (!dir) return no_dir(dirs, path, err);
-    if ((root = open_dir(dir)) < 0)
-        return vl_fail(err, VL_INVALID, "the folder %s of VOLANT_KERNEL_DIRS: %s", dir, vl_strerror(root));
+    if ((root = open_dir(dir)) < 0 && host_is_short(root)) return vl_fail_errno(err, root, "open the folder %s", dir);
+    if (root < 0) return vl_fail(err, VL_INVALID, "the folder %s of VOLANT_KERNEL_DIRS: %s", dir, vl_strerror(root));
     /* Without waiting: what is there may be a pipe. */
     if ((fd = open_within(root, *rest ? rest : ".", O_RDONLY | O_NONBLOCK | O_NOCTTY)) == -EXDEV)
         return vl_fail(err, VL_INVALID, "%s leads out of %s: a link there must be relative and stay inside",
                        quoted(path, shown), dir);
+    if (fd < 0 && host_is_short(fd)) return vl_fail_errno(err, fd, "open %s", quoted(path, shown));
     if (fd < 0) return vl_fail(err, VL_INVALID, "%s: %s", quoted(path, shown), vl_strerror(fd));
     if ((r = check_file(h, fd, path, err)) < 0) return r;
     *ret_fd = take_fd(&fd);

@@ -167,32 +167,41 @@ int vmm_exit_read(const char *dir, struct vmm_exit *ret, struct vl_error *err)
     return 0;
 }
 
-/* Reaps it where it is a child of ours: volantd has not been restarted since it was launched. */
-/* It has ended, but a process whose threads are still going is not to be had at once; one that never is, is another. */
-static void reap(pid_t pid)
-{
-    int64_t until = mono_ms() + REAP_MS;
+/* --- children ----------------------------------------------------------------------------------------------------- */
 
-    while (waitpid(pid, NULL, WNOHANG) == 0 && mono_ms() < until) /* -1, ECHILD: its parent was another volantd */
+/*
+ * Reaps it where it is a child of ours: volantd has not been restarted since it was launched. A process whose threads
+ * are still going is not to be had at once. False if it is there still.
+ */
+static bool reap(pid_t pid, int64_t deadline_ms)
+{
+    pid_t r;
+
+    while ((r = waitpid(pid, NULL, WNOHANG)) == 0 && deadline_left(deadline_ms) > 0)
         (void)poll(NULL, 0, 1);
+    return r != 0; /* -1, ECHILD: its parent was another volantd */
 }
 
-static int wait_for_shim(const struct proc_id *shim, int64_t deadline_ms)
+static int shim_end(const struct proc_id *shim, int64_t deadline_ms)
 {
     auto_close int fd = -1;
     struct pollfd p;
     int r = proc_open(shim, &fd);
 
-    if (r == 0) {
-        p = (struct pollfd){.fd = fd, .events = POLLIN};
-        while ((r = poll(&p, 1, deadline_left(deadline_ms))) < 0)
-            if (errno != EINTR) return -errno;
-        if (r == 0) return -ETIMEDOUT;
-    } else if (r != -ESRCH) {
-        return r;
-    }
-    reap(shim->pid);
-    return 0;
+    if (r == -ESRCH) return 0;
+    if (r < 0) return reap(shim->pid, deadline_ms) && !proc_alive(shim) ? 0 : r; /* no descriptor, for instance */
+    p = (struct pollfd){.fd = fd, .events = POLLIN};
+    while ((r = poll(&p, 1, deadline_left(deadline_ms))) < 0)
+        if (errno != EINTR) return -errno;
+    return r == 0 ? -ETIMEDOUT : 0;
+}
+
+static int wait_for_shim(const struct proc_id *shim, int64_t deadline_ms)
+{
+    int r = shim_end(shim, deadline_ms);
+
+    if (r < 0 || !reap(shim->pid, mono_ms() + REAP_MS)) proc_reap_later(shim->pid);
+    return r;
 }
 
 int vmm_exit_wait(const char *dir, const struct vmm_run *run, int64_t deadline_ms, struct vmm_exit *ret,

@@ -25,7 +25,7 @@
 #define RESTORE_MS     120000
 #define PID_MAX_BYTES  16
 
-static const int end_signals[] = {SIGTERM, SIGINT};
+static const int end_signals[] = {SIGTERM, SIGINT}, child_signals[] = {SIGCHLD};
 
 struct daemon {
     struct settings settings;
@@ -223,6 +223,14 @@ static void on_signal(int signo, void *arg)
     loop_stop(d->loop);
 }
 
+/* Every child has somebody who waits for it; this is for shims that took longer than that. */
+static void on_child(int signo, void *arg)
+{
+    (void)signo;
+    (void)arg;
+    proc_reap_late();
+}
+
 static void daemon_close(struct daemon *d)
 {
     if (d->http) (void)unlink(d->settings.paths.socket); /* ours: the folder is locked */
@@ -241,8 +249,10 @@ static int daemon_open(struct daemon *d, struct vl_error *err)
 {
     int r;
 
-    if ((r = signals_block(end_signals, ARRAY_LEN(end_signals))) < 0 || (r = loop_new(&d->loop)) < 0 ||
-        (r = loop_signals(d->loop, end_signals, ARRAY_LEN(end_signals), on_signal, d)) < 0)
+    if ((r = signals_block(end_signals, ARRAY_LEN(end_signals))) < 0 ||
+        (r = signals_block(child_signals, ARRAY_LEN(child_signals))) < 0 || (r = loop_new(&d->loop)) < 0 ||
+        (r = loop_signals(d->loop, end_signals, ARRAY_LEN(end_signals), on_signal, d)) < 0 ||
+        (r = loop_signals(d->loop, child_signals, ARRAY_LEN(child_signals), on_child, d)) < 0)
         return vl_fail_errno(err, r, "event loop");
     if ((r = make_folders(d, err)) < 0 || (r = open_state(d, err)) < 0) return r;
     return open_listeners(d, err);
