@@ -11,6 +11,7 @@
 
 #include "artifact/internal.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/io.h"
 #include "base/str.h"
 
@@ -114,8 +115,10 @@ int artifact_remove(struct artifacts *a, const char *hex, struct vl_error *err)
 {
     if (unlinkat(a->boot_fd, hex, 0) < 0 && errno != ENOENT)
         return vl_fail_errno(err, errno, "remove the boot form of artifact %s", hex);
+    CRASH_POINT("uninstall.boot_form_removed");
     if (unlinkat(a->blob_fd, hex, 0) < 0 && errno != ENOENT)
         return vl_fail_errno(err, errno, "remove artifact %s", hex);
+    CRASH_POINT("uninstall.blob_removed");
     return 0;
 }
 
@@ -183,7 +186,9 @@ int staged_open(struct artifacts *a, struct staged *ret)
 int staged_commit(struct staged *s, int to_fd, const char *hex)
 {
     if (fchmod(s->fd, 0644) < 0 || fsync(s->fd) < 0) return -errno;
+    CRASH_POINT("install.file_synced");
     if (renameat(s->dir_fd, s->name, to_fd, hex) < 0) return -errno;
+    CRASH_POINT("install.file_renamed");
     if (fsync(to_fd) < 0) return -errno;
     s->name[0] = '\0';
     return 0;

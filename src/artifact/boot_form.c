@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #include "artifact/internal.h"
+#include "base/crash.h"
 #include "base/io.h"
 #include "base/str.h"
 
@@ -142,6 +143,7 @@ static int unpack(struct artifacts *a, const char *hex, int from, uint64_t max, 
         return vl_fail_errno(err, ENOMEM, "unpack artifact %s", hex);
     if ((r = staged_open(a, &u.file)) < 0) return vl_fail_errno(err, r, "unpack artifact %s", hex);
     if ((r = unpack_all(&u, err)) < 0) return r;
+    CRASH_POINT("install.unpacked");
     if ((r = staged_commit(&u.file, a->boot_fd, hex)) < 0) return vl_fail_errno(err, r, "unpack artifact %s", hex);
     return 0;
 }

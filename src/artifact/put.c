@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "artifact/internal.h"
+#include "base/crash.h"
 #include "base/io.h"
 #include "base/str.h"
 
@@ -58,6 +59,7 @@ int artifact_put_begin(struct artifacts *a, const char *hex, uint64_t expected_s
     if ((r = sha_begin(&p->sha)) < 0 || (r = staged_open(a, &p->file)) < 0)
         return vl_fail_errno(err, r, "receive artifact");
     *ret = take_ptr(p);
+    CRASH_POINT("install.blob_begun");
     return 0;
 }
 
@@ -72,6 +74,7 @@ int artifact_put_write(struct artifact_put *p, const void *data, size_t n, struc
     if (EVP_DigestUpdate(p->sha, data, n) != 1) return vl_fail_errno(err, EIO, "digest");
     if ((r = write_all(p->file.fd, data, n, -1)) < 0) return vl_fail_errno(err, r, "write artifact %s", p->hex);
     p->size += n;
+    CRASH_POINT("install.blob_written");
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
+#include "base/crash.h"
 #include "base/io.h"
 #include "base/str.h"
 
@@ -73,8 +74,10 @@ static int remove_children(int dir_fd, const char *name, dev_t device, int depth
     if (st.st_dev != device) return -EXDEV;
     if (!(dir = fdopendir(fd))) return -errno;
     (void)take_fd(&fd); /* the stream's now */
-    while ((entry = next_entry(dir)))
+    while ((entry = next_entry(dir))) {
         if ((r = remove_at(dirfd(dir), entry->d_name, device, depth + 1)) < 0 && first == 0) first = r;
+        CRASH_POINT("delete.file_removed");
+    }
     if (errno != 0 && first == 0) first = -errno;
     return first;
 }

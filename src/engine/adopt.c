@@ -84,7 +84,9 @@ static void adopt_run(struct job *j)
     struct adopt *a = container_of(j, struct adopt, job);
 
     a->tries++;
+    CRASH_POINT("adopt.looking");
     a->r = look(a);
+    CRASH_POINT("adopt.looked");
     if (a->r == -ENOENT || a->r == -ESRCH) a->sockets = vmm_sockets_remove(a->vm->dir);
 }
 

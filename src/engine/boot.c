@@ -98,6 +98,7 @@ static void launch_run(struct job *j)
         if (l->r < 0) return;
         b.initrd_source = archive;
     }
+    CRASH_POINT("start.launching");
     l->r = vmm_launch(&b, mono_ms() + LAUNCH_MS, &l->run, &l->cmdline, &l->err);
     CRASH_POINT("start.launched");
 }
@@ -120,7 +121,9 @@ static void launch_done(struct job *j, bool cancelled)
         vm_step(vm);
         return;
     }
+    CRASH_POINT("start.launch_known");
     vm_attach(vm, &l->run, vm->engine->cfg.boot_deadline_ms);
+    CRASH_POINT("start.attached");
     c = vm_change_of(vm);
     c.kernel_cmdline = l->cmdline;
     vm_commit(vm, &c, NULL, NULL);
@@ -322,6 +325,7 @@ void vm_detach(struct vm *vm)
 
 static void running_done(struct vm *vm)
 {
+    CRASH_POINT("start.running_recorded");
     if (!vm->workload_ended) loop_untimer(&vm->deadline);
     vm->late = false;
     hang_watch(vm->engine);

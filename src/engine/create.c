@@ -76,7 +76,11 @@ static int create_run(struct store_op *op, struct store_tx *tx, struct vl_error 
     int r;
 
     if ((r = store_vm_insert(tx, row, &row->id, err)) < 0) return r;
-    if ((r = take_address(c, tx, err)) < 0 || (r = draft_insert_ports(&c->draft, tx, err)) < 0) return r;
+    CRASH_POINT("create.row_inserted");
+    if ((r = take_address(c, tx, err)) < 0) return r;
+    CRASH_POINT("create.address_taken");
+    if ((r = draft_insert_ports(&c->draft, tx, err)) < 0) return r;
+    CRASH_POINT("create.ports_taken");
     return store_event_add(tx, row->id, row->name, "VM_CREATED", row->status, "vm record created", row->created_ms,
                            err);
 }
@@ -101,6 +105,7 @@ static void create_done(struct store_op *op, int r, const struct vl_error *err)
         return;
     }
     vm_insert(e, vm);
+    CRASH_POINT("create.registered");
     draft_done(&c->draft); /* from here on it is the VM that has the ports and its share */
     vm->token_fresh = vm->slot = c->slot;
     c->slot = false; /* moved */
@@ -129,6 +134,7 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, const struc
     *c->waiter =
         (struct waiter){.what = (enum wait_for)want, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
     c->op = (struct store_op){.run = create_run, .done = create_done};
+    CRASH_POINT("create.judged");
     store_post(e->cfg.store, &take_ptr(c)->op);
     return 0;
 }

@@ -86,6 +86,7 @@ static void end_done(struct job *j, bool cancelled)
     else
         log_err("vm=%s: cannot end its VMM: %s", vm->row.name, e->err.msg);
     free(e);
+    CRASH_POINT("stop.end_known");
     if (vm->vmm_gone)
         vm_step(vm);
     else
@@ -142,6 +143,7 @@ static void collect_run(struct job *j)
     }
     vmm_console_end(vm->dir, &c->console);
     sweep_boot(vm, &run);
+    CRASH_POINT("stop.collected");
 }
 
 static void workload_verdict(int64_t code, struct verdict *v)
@@ -278,6 +280,7 @@ static void collect_done(struct job *j, bool cancelled)
 
     vm->busy = false;
     if (!cancelled && !vm->engine->closing) {
+        CRASH_POINT("stop.cause_known");
         decide(vm, c, &v);
         vm_detach(vm);
         vm->run = (struct vmm_run){0};

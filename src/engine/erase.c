@@ -27,6 +27,7 @@ static int forget_run(struct store_op *op, struct store_tx *tx, struct vl_error 
     int r;
 
     if ((r = store_vm_delete(tx, e->vm->row.id, err)) < 0) return r;
+    CRASH_POINT("delete.row_marked");
     return store_event_add(tx, e->vm->row.id, e->vm->row.name, "VM_DELETED", "stopped", "vm deleted", wall_ms(), err);
 }
 
@@ -65,6 +66,7 @@ static void forget_done(struct store_op *op, int r, const struct vl_error *err)
     CRASH_POINT("delete.row_removed");
     vm_remove(vm);
     answer_all(vm);
+    CRASH_POINT("delete.answered");
     vm_gone(vm);
     artifact_release(engine, vm->manifest.initramfs.checksum);
     vm_free(vm);
@@ -81,6 +83,7 @@ static void folder_run(struct job *j)
     if (vmm_run_read(e->vm->dir, &run, NULL) == 0)
         e->r = vmm_end(e->vm->dir, &run, cfg->quit_ms, cfg->term_ms, &e->err);
     if (e->r < 0) return;
+    CRASH_POINT("delete.vmm_ended");
     (void)vmm_cgroup_remove(cfg->host, e->vm->row.id);
     e->r = vmm_folder_remove(cfg->vms_dir, e->vm->row.id, &e->err);
 }

@@ -155,6 +155,12 @@ static void intent_stop(struct vm *vm)
     vm_commit(vm, &c, stop_done, intent_failed);
 }
 
+static void restart_done(struct vm *vm)
+{
+    CRASH_POINT("restart.committed");
+    start_done(vm);
+}
+
 static void intent_restart(struct vm *vm)
 {
     struct vm_change c = vm_change_of(vm);
@@ -165,7 +171,13 @@ static void intent_restart(struct vm *vm)
     if (vm->desire == DESIRE_DELETED) return intent_refuse(vm, "is being deleted");
     if ((r = vm_admit(vm, &err)) < 0) return intent_failed(vm, r, &err);
     change_restart(vm, &c, token);
-    vm_commit(vm, &c, start_done, start_failed);
+    vm_commit(vm, &c, restart_done, start_failed);
+}
+
+static void pause_recorded(struct vm *vm)
+{
+    CRASH_POINT("pause.committed");
+    intent_done(vm);
 }
 
 static void intent_pause(struct vm *vm)
@@ -176,7 +188,13 @@ static void intent_pause(struct vm *vm)
     if (vm->status == VM_PAUSED) return intent_refuse(vm, "is paused already");
     if (vm->status != VM_RUNNING) return intent_refuse(vm, "is not running");
     c.status = VM_PAUSED;
-    vm_commit(vm, &c, intent_done, intent_failed);
+    vm_commit(vm, &c, pause_recorded, intent_failed);
+}
+
+static void resume_recorded(struct vm *vm)
+{
+    CRASH_POINT("resume.committed");
+    intent_done(vm);
 }
 
 static void intent_resume(struct vm *vm)
@@ -186,7 +204,7 @@ static void intent_resume(struct vm *vm)
     if (vm->desire == DESIRE_DELETED) return intent_refuse(vm, "is being deleted");
     if (vm->status != VM_PAUSED) return intent_refuse(vm, "is not paused");
     c.status = VM_RUNNING;
-    vm_commit(vm, &c, intent_done, intent_failed);
+    vm_commit(vm, &c, resume_recorded, intent_failed);
 }
 
 static void configure_done(struct vm *vm)

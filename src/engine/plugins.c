@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "engine/vm.h"
 
@@ -171,6 +172,7 @@ static void release_run(struct job *j)
     struct release *r = container_of(j, struct release, job);
     struct vl_error err = {0};
 
+    CRASH_POINT("uninstall.releasing");
     if (artifact_remove(r->engine->cfg.artifacts, r->hex, &err) < 0)
         log_warn("artifact=%s: cannot remove: %s", r->hex, err.msg);
     else
@@ -326,6 +328,7 @@ static void install_unpacked(struct job *j, bool cancelled)
 {
     struct plugin_op *o = container_of(j, struct plugin_op, job);
 
+    CRASH_POINT("install.boot_form_made");
     if (cancelled || o->r < 0)
         plugin_op_end(o, cancelled ? -ECANCELED : o->r, &o->err);
     else
@@ -341,9 +344,11 @@ static void install_apply(struct plugin_op *o)
 {
     struct plugin *old = plugin_unlink(o->engine, o->name);
 
+    CRASH_POINT("install.committed");
     log_info("plugin=%s version %s %s", o->name, o->plugin->row.version, old ? "replaced" : "installed");
     plugin_insert(o->engine, take_ptr(o->plugin));
     if (!old) return;
+    CRASH_POINT("install.replaced");
     artifact_release(o->engine, old->manifest.initramfs.checksum);
     plugin_free(old);
 }
@@ -424,6 +429,7 @@ static void remove_apply(struct plugin_op *o)
     auto_(plugin_freep) struct plugin *p = plugin_unlink(o->engine, o->name);
 
     if (!p) return;
+    CRASH_POINT("uninstall.committed");
     log_info("plugin=%s removed", o->name);
     artifact_release(o->engine, p->manifest.initramfs.checksum);
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/crash.h"
 #include "store/migrate.h"
 #include "store/sql_internal.h"
 
@@ -45,7 +46,11 @@ static int run_in_transaction(struct store_op *op, struct store_tx *tx, struct v
     int r;
 
     if ((r = sql_script(tx, "BEGIN IMMEDIATE", err)) < 0) return r;
-    if ((r = op->run(op, tx, err)) >= 0) r = sql_script(tx, "COMMIT", err);
+    if ((r = op->run(op, tx, err)) >= 0) {
+        CRASH_POINT("store.before_commit");
+        r = sql_script(tx, "COMMIT", err);
+        CRASH_POINT("store.after_commit");
+    }
     if (r < 0) (void)sqlite3_exec(tx->db, "ROLLBACK", NULL, NULL, NULL); /* an error if SQLite did it already */
     return r;
 }

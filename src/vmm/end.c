@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/io.h"
 #include "vmm/driver.h"
 
@@ -33,7 +34,13 @@ int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms
     r = proc_open(&run->vmm, &pidfd);
     if (r == -ESRCH) return 0;
     if (r < 0) return vl_fail_errno(err, r, "open process %d", (int)run->vmm.pid);
-    if (qemu_driver.quit(dir, quit_until, NULL) == 0 && gone(pidfd, quit_until)) return 0;
+    CRASH_POINT("stop.vmm_opened");
+    r = qemu_driver.quit(dir, quit_until, NULL);
+    CRASH_POINT("stop.quit_asked");
+    if (r == 0 && gone(pidfd, quit_until)) {
+        CRASH_POINT("stop.vmm_gone");
+        return 0;
+    }
     (void)proc_kill(pidfd, SIGTERM);
     if (gone(pidfd, mono_ms() + term_ms)) return 0;
     r = proc_kill(pidfd, SIGKILL);

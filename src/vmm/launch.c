@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/io.h"
 #include "vmm/driver.h"
 #include "vmm/prepare.h"
@@ -162,7 +163,9 @@ static int start(const struct vmm_boot *b, const struct strv *argv, const struct
     r = spawn_shim(argv, p, fds[1], &shim, &pidfd);
     (void)close(fds[1]);
     if (r < 0) return vl_fail_errno(err, r, "start %s", b->host->shim_path);
+    CRASH_POINT("start.shim_spawned");
     if ((r = read_status(status, deadline_ms, line, err)) == 0 && (r = judge_status(line, err)) == 0) {
+        CRASH_POINT("start.vmm_spawned");
         r = vmm_run_read(b->dir, ret, err);
         if (r == -ENOENT) r = vl_fail(err, VL_INTERNAL, "the shim left no run.json");
     }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/cpio.h"
+#include "base/crash.h"
 #include "base/io.h"
 #include "vmm/driver.h"
 
@@ -87,8 +88,11 @@ static int make_folder(const struct vmm_boot *b, struct prepared *p, int64_t dea
     if (r == 0 && (p->dir = open_dir(b->dir)) < 0) r = p->dir;
     if (r == 0 && fchmod(p->dir, 0711) < 0) r = -errno;
     if (r < 0) return vl_fail_errno(err, r, "make folder %s", b->dir);
+    CRASH_POINT("start.folder_made");
     if ((r = lock_folder(b, p->dir, deadline_ms, err)) < 0) return r;
+    CRASH_POINT("start.folder_locked");
     clear_records(p->dir);
+    CRASH_POINT("start.records_cleared");
     return 0;
 }
 
@@ -108,7 +112,9 @@ static int write_vm_json(const struct vmm_boot *b, const char *cmdline, int dir,
     strbuf_adds(&text, "}\n");
     if (r == 0 && text.failed) r = -ENOMEM;
     if (r == 0) r = write_all(fd, text.data, text.len, -1);
+    CRASH_POINT("start.vm_json_written");
     if (r == 0 && renameat(dir, ".vm.json.tmp", dir, "vm.json") < 0) r = -errno;
+    CRASH_POINT("start.vm_json_renamed");
     return r < 0 ? vl_fail_errno(err, r, "write %s/vm.json", b->dir) : 0;
 }
 
@@ -150,7 +156,9 @@ static int make_initrd(const struct vmm_boot *b, uid_t owner, struct prepared *p
         return vl_fail_errno(err, errno, "open %s", b->initrd_source);
     fd = openat(p->dir, "initrd", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
     if (fd < 0) return vl_fail_errno(err, errno, "make %s/initrd", b->dir);
+    CRASH_POINT("start.initrd_made");
     r = fill_initrd(fd, source, b->guest);
+    CRASH_POINT("start.initrd_filled");
     if (r == 0 && owner != 0 && fchown(fd, owner, owner) < 0) r = -errno;
     if (r == 0 && (p->initrd = openat(p->dir, "initrd", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) < 0) r = -errno;
     if (r == 0) return 0;
@@ -177,7 +185,9 @@ static int make_sockets(const struct vmm_boot *b, struct prepared *p, struct vl_
                            "%s/%s is longer than a socket's path may be (107 bytes): move VOLANT_STATE_DIR", b->dir,
                            table[i].name);
         if (r < 0) return vl_fail_errno(err, r, "listen on %s", path);
+        CRASH_POINT("start.socket_made");
     }
+    CRASH_POINT("start.sockets_made");
     return 0;
 }
 
