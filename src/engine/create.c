@@ -11,6 +11,7 @@
 struct create {
     struct store_op op;
     struct draft draft;
+    struct vm *vm; /* without its row; in the registry once that is committed */
     struct waiter *waiter;
     struct engine *engine;
     bool slot; /* it boots at once */
@@ -20,6 +21,7 @@ static void create_free(struct create *c)
 {
     draft_done(&c->draft);
     waiter_free(c->waiter);
+    if (c->vm) vm_free(c->vm);
     if (c->slot) slot_give_back(c->engine);
     free(c);
 }
@@ -89,7 +91,6 @@ static void create_done(struct store_op *op, int r, const struct vl_error *err)
 {
     auto_(create_freep) struct create *c = container_of(op, struct create, op);
     struct engine *e = c->draft.engine;
-    struct vl_error own = {0};
     struct vm *vm;
 
     if (e->closing) return;
@@ -99,11 +100,8 @@ static void create_done(struct store_op *op, int r, const struct vl_error *err)
         return;
     }
     CRASH_POINT("create.committed");
-    if (!(vm = vm_new(e, &c->draft.row, &own))) {
-        log_err("a VM was recorded but cannot be read back; it starts with volantd's next start: %s", own.msg);
-        waiter_end(take_ptr(c->waiter), -EIO, &own, NULL);
-        return;
-    }
+    vm = take_ptr(c->vm);
+    vm_take_row(vm, &c->draft.row);
     vm_insert(e, vm);
     CRASH_POINT("create.registered");
     draft_done(&c->draft); /* from here on it is the VM that has the ports and its share */
@@ -131,6 +129,7 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, const struc
     c->engine = e;
     c->slot = slot_take(e);
     if ((r = row_fill(&c->draft.row, owner, c->slot)) < 0) return vl_fail_errno(err, r, "create VM");
+    if (!(c->vm = vm_prepare(e, &c->draft.row, err))) return -EIO;
     *c->waiter =
         (struct waiter){.what = (enum wait_for)want, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
     c->op = (struct store_op){.run = create_run, .done = create_done};

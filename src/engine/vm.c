@@ -26,25 +26,21 @@ static int desire_parse(const char *s, enum vm_desire *ret)
     return -EINVAL;
 }
 
-static int vm_decode(struct vm *vm, struct vl_error *err)
+static int vm_decode(struct vm *vm, const struct vm_row *row, struct vl_error *err)
 {
     json_auto_t *config = NULL, *manifest = NULL;
     int r;
 
-    if ((r = json_parse(vm->row.config, strlen(vm->row.config), "config", &config, err)) < 0) return r;
+    if ((r = json_parse(row->config, strlen(row->config), "config", &config, err)) < 0) return r;
     if ((r = schema_decode(&vm_config_schema, config, "config", &vm->config, NULL, err)) < 0) return r;
-    if ((r = json_parse(vm->row.manifest, strlen(vm->row.manifest), "manifest", &manifest, err)) < 0) return r;
+    if ((r = json_parse(row->manifest, strlen(row->manifest), "manifest", &manifest, err)) < 0) return r;
     if ((r = manifest_decode_stored(manifest, &vm->manifest, err)) < 0) return r;
-    if (vm_status_parse(vm->row.status, &vm->status) < 0 || desire_parse(vm->row.desired, &vm->desire) < 0)
-        return vl_fail(err, VL_INTERNAL, "unknown status '%s' or desire '%s'", vm->row.status, vm->row.desired);
-    /* From here on the enums stand for the two strings. */
-    freep(&vm->row.status);
-    freep(&vm->row.desired);
-    vm->row.status = vm->row.desired = NULL;
+    if (vm_status_parse(row->status, &vm->status) < 0 || desire_parse(row->desired, &vm->desire) < 0)
+        return vl_fail(err, VL_INTERNAL, "unknown status '%s' or desire '%s'", row->status, row->desired);
     return 0;
 }
 
-struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err)
+struct vm *vm_prepare(struct engine *e, const struct vm_row *row, struct vl_error *err)
 {
     struct vm *vm = calloc(1, sizeof(*vm));
 
@@ -55,14 +51,31 @@ struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err)
     vm->engine = e;
     vm->vmm_watch.fd = -1;
     vm->since_ms = mono_ms();
-    vm->row = *row;
-    *row = (struct vm_row){0};
-    if (strf(vm->dir, sizeof(vm->dir), "%s/%lld", e->cfg.vms_dir, (long long)vm->row.id) < 0)
+    if (strf(vm->dir, sizeof(vm->dir), "%s/%lld", e->cfg.vms_dir, (long long)INT64_MAX) < 0)
         (void)vl_fail(err, VL_INTERNAL, "folder name too long");
-    else if (vm_decode(vm, err) == 0)
+    else if (vm_decode(vm, row, err) == 0)
         return vm;
     vm_free(vm);
     return NULL;
+}
+
+void vm_take_row(struct vm *vm, struct vm_row *row)
+{
+    vm->row = *row;
+    *row = (struct vm_row){0};
+    (void)strf(vm->dir, sizeof(vm->dir), "%s/%lld", vm->engine->cfg.vms_dir, (long long)vm->row.id);
+    /* From here on the enums stand for the two strings. */
+    freep(&vm->row.status);
+    freep(&vm->row.desired);
+    vm->row.status = vm->row.desired = NULL;
+}
+
+struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err)
+{
+    struct vm *vm = vm_prepare(e, row, err);
+
+    if (vm) vm_take_row(vm, row);
+    return vm;
 }
 
 void vm_free(struct vm *vm)

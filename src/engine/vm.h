@@ -127,6 +127,10 @@ struct engine {
 
 /* --- vm.c: steps, commits, waiters ------------------------------------------------------------------------------- */
 struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err); /* takes the row's content */
+/* The same in two steps, for a row on its way into the store: all that can fail before the commit, the rest after it.
+ */
+struct vm *vm_prepare(struct engine *e, const struct vm_row *row, struct vl_error *err);
+void vm_take_row(struct vm *vm, struct vm_row *row);
 void vm_free(struct vm *vm); /* not while busy; waiters must be gone */
 void vm_insert(struct engine *e, struct vm *vm);
 struct vm *engine_vm_by_id(const struct engine *e, int64_t id); /* NULL: there is none */
