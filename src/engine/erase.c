@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "engine/vm.h"
 
-#define ERASE_RETRY_MS 5000
+#define ERASE_RETRY_MS 1000
 
 struct erase {
     struct job job;
