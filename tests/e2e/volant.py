@@ -119,6 +119,7 @@ class Host:
         self.log = os.path.join(self.dir, "volantd.log")
         self.process = None
         self.programs = BUILD  # or another build's, of an earlier version
+        self.volantd = None  # another than that of `programs`
         self.wrapper = []  # a command that becomes volantd
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("VOLANT_")}
         self.env |= {"VOLANT_STATE_DIR": self.state, "VOLANT_RUNTIME_DIR": self.run} | environment
@@ -134,10 +135,14 @@ class Host:
     def __exit__(self, *_):
         self.close()
 
-    def start(self, *args):
+    def launch(self, *args):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*self.wrapper, os.path.join(self.programs, "volantd"), *args], env=self.env,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            volantd = self.volantd or os.path.join(self.programs, "volantd")
+            self.process = subprocess.Popen([*self.wrapper, volantd, *args], env=self.env, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+
+    def start(self, *args):
+        self.launch(*args)
         wait_until(lambda: self.process.poll() is not None or self.answers(), START_S, every=0.002)
         assert self.process.poll() is None, f"volantd ended with {self.process.returncode}:\n{self.logged()}"
 

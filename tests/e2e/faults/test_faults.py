@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every system call and allocation of a create-stop-delete fails once: an answer each time, never a damaged state.
+
+Goes up the n-th call of each kind until a whole cycle passes without reaching it. VOLANT_FAULTS=all takes every errno
+of each kind (ERRORS in injection.py), VOLANT_FAULTS=KIND,... those kinds alone; otherwise the first errno of each.
+"""
+import concurrent.futures
+import errno
+import os
+import queue
+import threading
+import time
+
+import injection
+import pytest
+
+SIDE_BY_SIDE = 4
+BEYOND = 3  # consecutive n that no call had: what threads do varies a little
+CLEAN_EVERY = 25
+
+
+def tasks(kinds):
+    """(kind, errno, first n) with SIDE_BY_SIDE as the step."""
+    chosen = os.environ.get("VOLANT_FAULTS", "")
+    for kind in kinds:
+        if chosen not in ("", "all") and kind not in chosen.split(","):
+            continue
+        for err in injection.ERRORS[kind] if chosen else injection.ERRORS[kind][:1]:
+            yield from ((kind, err, first) for first in range(1, SIDE_BY_SIDE + 1))
+
+
+def work(so, kernel, todo, tally, lock):
+    with injection.FaultHost(so, kernel) as host:
+        host.prepare()
+        assert injection.cycle(tally, host, "warm-up")
+        runs = 0
+        while True:
+            try:
+                kind, err, nth = todo.get_nowait()
+            except queue.Empty:
+                break
+            beyond = 0
+            while beyond < BEYOND:
+                fired = injection.run(tally, host, kind, nth, err)
+                beyond = 0 if fired else beyond + 1
+                with lock:
+                    key = (kind, errno.errorcode[err])
+                    tally.fired[key] = tally.fired.get(key, 0) + fired
+                nth += SIDE_BY_SIDE
+                runs += 1
+                if runs % CLEAN_EVERY == 0 and not injection.cycle(tally, host, "clean"):
+                    tally.failures.append(f"after {kind} {nth} a clean cycle fails:\n{host.logged()[-3000:]}")
+        assert injection.cycle(tally, host, "last")
+
+
+@pytest.mark.long
+def test_every_call_fails_once(tiny, tmp_path, capsys):
+    so, tally, todo, lock = injection.library(str(tmp_path)), injection.Tally(), queue.Queue(), threading.Lock()
+    with injection.FaultHost(so, tiny.kernel) as host:
+        for task in tasks(host.kinds()):
+            todo.put(task)
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for future in [pool.submit(work, so, tiny.kernel, todo, tally, lock) for _ in range(SIDE_BY_SIDE)]:
+            future.result()
+    with capsys.disabled():
+        print(f"\nfaults: {sum(tally.fired.values())} calls failed, {len(tally.failures)} of them ended badly, "
+              f"{time.monotonic() - began:.0f} s")
+        print("  " + ", ".join(f"{kind} {err} {n}" for (kind, err), n in sorted(tally.fired.items()) if n))
+        print("  answers: " + ", ".join(f"{n} x {answer}" for answer, n in sorted(tally.answers.items(), key=str)))
+    assert not tally.failures, f"{len(tally.failures)} failures:\n\n" + "\n\n".join(tally.failures[:20])
