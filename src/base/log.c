@@ -14,6 +14,12 @@
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static atomic_int max_level = LOG_LEVEL_INFO;
 static _Thread_local char thread_name[16] = "main";
+static bool (*sink)(const struct log_entry *e);
+
+void log_set_sink(bool (*new_sink)(const struct log_entry *e))
+{
+    sink = new_sink;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -52,26 +58,37 @@ static size_t add_prefix(char *line, size_t size, enum log_level level)
     return n < 0 ? 0 : (size_t)n;
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
+/* Escaped, and where it was cut it says so: its length. */
+static size_t add_text(char *line, size_t size, const char *fmt, va_list ap)
 {
     static const char cut_mark[] = "...";
-    char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
-    int saved = errno, n;
+    char text[LINE_MAX_BYTES];
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
     size_t len, used;
+
+    if (n < 0) text[0] = '\0';
+    used = escape_printable(line, size - sizeof(cut_mark), text, strlen(text));
+    len = strlen(line);
+    if (n > 0 && used < (size_t)n) {
+        memcpy(line + len, cut_mark, sizeof(cut_mark));
+        len += sizeof(cut_mark) - 1;
+    }
+    return len;
+}
+
+void log_line(enum log_level level, const struct log_place *place, const char *fmt, ...)
+{
+    int saved = errno;
+    char line[LINE_MAX_BYTES];
+    size_t prefix = add_prefix(line, sizeof(line), level), len;
     va_list ap;
 
     va_start(ap, fmt);
-    n = vsnprintf(text, sizeof(text), fmt, ap);
+    len = prefix + add_text(line + prefix, sizeof(line) - prefix - 1, fmt, ap);
     va_end(ap);
-    if (n < 0) text[0] = '\0';
-    len = add_prefix(line, sizeof(line), level);
-    used = escape_printable(line + len, sizeof(line) - len - sizeof(cut_mark), text, strlen(text));
-    len += strlen(line + len);
-    if (n > 0 && used < (size_t)n) {
-        memcpy(line + len, cut_mark, sizeof(cut_mark) - 1);
-        len += sizeof(cut_mark) - 1;
+    if (!sink || !sink(&(struct log_entry){level, place, thread_name, line + prefix})) {
+        line[len++] = '\n';
+        (void)!write(STDERR_FILENO, line, len);
     }
-    line[len++] = '\n';
-    (void)!write(STDERR_FILENO, line, len);
     errno = saved;
 }

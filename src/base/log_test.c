@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/io.h"
+#include "base/str.h"
 #include "base/unit.h"
 
 static int real_stderr, captured;
@@ -123,6 +124,47 @@ static void threads_have_names_of_their_own(void **state)
     assert_non_null(strstr(text, " info  main   y\n"));
 }
 
+static struct log_entry taken;
+static char taken_text[64];
+static bool sink_takes;
+
+static bool take(const struct log_entry *e)
+{
+    taken = *e;
+    (void)snprintf(taken_text, sizeof(taken_text), "%s", e->text);
+    errno = EIO;
+    return sink_takes;
+}
+
+static void a_sink_gets_lines_and_stderr_what_it_cannot_take(void **state)
+{
+    auto_free char *text = NULL;
+
+    (void)state;
+    log_set_sink(take);
+    sink_takes = true;
+    errno = ENOTTY;
+    log_warn("vm=%s a\nb", "web");
+    assert_int_equal(errno, ENOTTY);
+    assert_string_equal(taken_text, "vm=web a\\x0ab");
+    assert_int_equal(taken.level, LOG_LEVEL_WARN);
+    assert_string_equal(taken.thread, "main");
+    assert_string_equal(taken.place->func, __func__);
+    assert_true(str_ends(taken.place->file, "base/log_test.c") && taken.place->line > 100);
+    log_debug("hidden");
+    assert_string_equal(taken_text, "vm=web a\\x0ab");
+    sink_takes = false;
+    log_warn("not taken");
+    assert_string_equal(taken_text, "not taken");
+    log_set_sink(NULL);
+    log_warn("without");
+    assert_string_equal(taken_text, "not taken");
+    text = logged();
+    assert_null(strstr(text, "web"));
+    assert_ptr_equal(strstr(text, " warn  main   not taken\n"), text + 24);
+    assert_non_null(strstr(text, " warn  main   without\n"));
+}
+
 #define captured_test(f) cmocka_unit_test_setup_teardown(f, capture_begin, capture_end)
 
 int main(void)
@@ -133,6 +175,7 @@ int main(void)
         captured_test(long_lines_are_cut_visibly),
         captured_test(levels_hide_lines),
         captured_test(threads_have_names_of_their_own),
+        captured_test(a_sink_gets_lines_and_stderr_what_it_cannot_take),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
