@@ -54,18 +54,27 @@ int listen_parse(const char *text, const char *what, struct listen_addr *ret, st
     return 0;
 }
 
-static void addr_text(const struct sockaddr_storage *addr, char ret[static 64])
+void listen_text(const struct listen_addr *a, char ret[static 64])
 {
-    const struct sockaddr_in *in = (const void *)addr;
-    const struct sockaddr_in6 *in6 = (const void *)addr;
+    const struct sockaddr_in *in = (const void *)&a->addr;
+    const struct sockaddr_in6 *in6 = (const void *)&a->addr;
     char ip[16];
 
-    if (addr->ss_family == AF_INET6) {
+    if (a->addr.ss_family == AF_INET6) {
         (void)strf(ret, 64, "[::1]:%u", ntohs(in6->sin6_port));
         return;
     }
     format_ipv4(ntohl(in->sin_addr.s_addr), ip);
     (void)strf(ret, 64, "%s:%u", ip, ntohs(in->sin_port));
+}
+
+bool listen_is_loopback(const struct listen_addr *a)
+{
+    const struct sockaddr_in *in = (const void *)&a->addr;
+    const struct sockaddr_in6 *in6 = (const void *)&a->addr;
+
+    if (a->addr.ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+    return a->addr.ss_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == 127;
 }
 
 int listen_tcp(const struct listen_addr *a, int *ret_fd, char ret_text[static 64], struct vl_error *err)
@@ -75,7 +84,7 @@ int listen_tcp(const struct listen_addr *a, int *ret_fd, char ret_text[static 64
     char text[64];
     int on = 1;
 
-    addr_text(&a->addr, text);
+    listen_text(a, text);
     if (fd < 0) return vl_fail_errno(err, errno, "listen on %s", text);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (bind(fd, (const void *)&a->addr, a->len) < 0) {
@@ -86,7 +95,7 @@ int listen_tcp(const struct listen_addr *a, int *ret_fd, char ret_text[static 64
     }
     if (listen(fd, BACKLOG) < 0 || getsockname(fd, (void *)&bound.addr, &bound.len) < 0)
         return vl_fail_errno(err, errno, "listen on %s", text);
-    addr_text(&bound.addr, ret_text);
+    listen_text(&bound, ret_text);
     *ret_fd = take_fd(&fd);
     return 0;
 }

@@ -14,6 +14,9 @@ struct listen_addr {
  * why other addresses are refused.
  */
 int listen_parse(const char *text, const char *what, struct listen_addr *ret, struct vl_error *err);
+/* As listen_parse takes it. */
+void listen_text(const struct listen_addr *a, char ret[static 64]);
+bool listen_is_loopback(const struct listen_addr *a);
 /* The listening socket, non-blocking, the caller's; ret_text is what it is bound to, as listen_parse takes it. */
 int listen_tcp(const struct listen_addr *a, int *ret_fd, char ret_text[static 64], struct vl_error *err);
 /* The same for the Unix socket: mode 0600, as root 0660 and group `volant` where /etc/group has that. */

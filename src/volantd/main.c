@@ -16,7 +16,10 @@
 #include "config.h"
 #include "volantd/api.h"
 #include "volantd/http.h"
+#include "volantd/journal.h"
 #include "volantd/settings.h"
+#include "volantd/sockets.h"
+#include "volantd/systemd.h"
 
 #define WORKERS        8 /* jobs of VMs at once */
 #define API_WORKERS    2 /* what blocks in handlers */
@@ -30,7 +33,7 @@ static const int end_signals[] = {SIGTERM, SIGINT}, child_signals[] = {SIGCHLD};
 struct daemon {
     struct settings settings;
     int state_lock, runtime_lock;
-    char listen[64]; /* TCP, as bound */
+    struct sockets *sockets; /* the process's */
     char vms_dir[300];
     struct vmm_host host;
     struct loop *loop;
@@ -40,6 +43,7 @@ struct daemon {
     struct pool *pool;
     struct api api;
     struct http *http;
+    struct systemd *systemd;
     bool again; /* the registry is replaced */
 };
 
@@ -186,11 +190,30 @@ static void begin_anew(struct api *api)
     if (loop_defer(d->loop, stop_loop, d) < 0) loop_stop(d->loop); /* deferred: the answer is on its way */
 }
 
+static void status_line(void *arg, char *buf, size_t size)
+{
+    const struct daemon *d = arg;
+    struct engine_summary summary;
+
+    engine_summary(d->engine, &summary);
+    systemd_status_text(&summary, buf, size);
+}
+
+/* The sockets stay the process's: each round serves copies. */
+static int serve_socket(struct daemon *d, int fd, bool tcp, struct vl_error *err)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    return copy < 0 ? vl_fail_errno(err, errno, "serve a socket") : http_listen(d->http, copy, tcp, err);
+}
+
 static int open_listeners(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
-    int fd, r;
+    const struct systemd_config systemd = {.loop = d->loop, .store = d->store, .status = status_line, .arg = d};
+    int r;
 
+    if ((r = sockets_open(d->sockets, s->paths.socket, s->listen ? &s->listen_addr : NULL, err)) < 0) return r;
     d->api = (struct api){
         .loop = d->loop,
         .engine = d->engine,
@@ -200,19 +223,18 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
         .state_dir = s->paths.state_dir,
         .db_path = s->db_path,
         .begin_anew = begin_anew,
-        .socket = s->paths.socket,
-        .listen = d->listen,
+        .socket = d->sockets->path,
+        .listen = d->sockets->listen,
         .gateway = s->subnet.gateway_text,
         .started_ms = mono_ms(),
     };
     if ((r = http_new(d->loop, &d->api, api_routes, api_n_routes, &d->http, err)) < 0) return r;
-    if (s->listen) {
-        if ((r = listen_tcp(&s->listen_addr, &fd, d->listen, err)) < 0 || (r = http_listen(d->http, fd, true, err)) < 0)
-            return r;
-        log_warn("every user of this host can control VMs through %s: this version has no tokens", d->listen);
+    if (d->sockets->tcp_fd >= 0) {
+        if ((r = serve_socket(d, d->sockets->tcp_fd, true, err)) < 0) return r;
+        log_warn("every user of this host can control VMs through %s: this version has no tokens", d->api.listen);
     }
-    if ((r = listen_unix(s->paths.socket, &fd, err)) < 0) return r;
-    return http_listen(d->http, fd, false, err);
+    if ((r = serve_socket(d, d->sockets->unix_fd, false, err)) < 0) return r;
+    return systemd_ready(&systemd, &d->systemd, err);
 }
 
 static void on_signal(int signo, void *arg)
@@ -233,7 +255,11 @@ static void on_child(int signo, void *arg)
 
 static void daemon_close(struct daemon *d)
 {
-    if (d->http) (void)unlink(d->settings.paths.socket); /* ours: the folder is locked */
+    if (!d->again) {
+        systemd_stopping();
+        sockets_close(d->sockets); /* our socket's file goes while its folder is locked */
+    }
+    systemd_free(d->systemd);
     http_free(d->http);
     engine_free(d->engine);
     pool_free(d->pool);
@@ -276,10 +302,10 @@ static void prepare_process(void)
 }
 
 /* 1: to be done again, with the settings as they are then. */
-static int serve(struct settings *settings, const struct strv *warnings, struct vl_error *err)
+static int serve(struct settings *settings, const struct strv *warnings, struct sockets *sockets, struct vl_error *err)
 {
     int64_t start_us = mono_us();
-    struct daemon d = {.settings = *settings, .state_lock = -1, .runtime_lock = -1};
+    struct daemon d = {.settings = *settings, .state_lock = -1, .runtime_lock = -1, .sockets = sockets};
     int r;
 
     *settings = (struct settings){0}; /* moved */
@@ -287,8 +313,8 @@ static int serve(struct settings *settings, const struct strv *warnings, struct 
     for (size_t i = 0; i < warnings->len; i++)
         log_warn("%s", warnings->items[i]);
     if ((r = daemon_open(&d, err)) == 0) {
-        log_info("volantd %s serving on %s%s%s after %lld ms, state in %s", VOLANT_VERSION, d.settings.paths.socket,
-                 *d.listen ? " and " : "", d.listen, (long long)(mono_us() - start_us) / 1000,
+        log_info("volantd %s serving on %s%s%s after %lld ms, state in %s", VOLANT_VERSION, sockets->path,
+                 *sockets->listen ? " and " : "", sockets->listen, (long long)(mono_us() - start_us) / 1000,
                  d.settings.paths.state_dir);
         (void)malloc_trim(0);
         if ((r = loop_run(d.loop)) < 0) vl_fail_errno(err, r, "event loop");
@@ -312,7 +338,7 @@ static const char details[] =
     "  volantd --state-dir /srv/volant --log-level debug\n";
 
 /* Exit code; -1: once more. */
-static int run_once(const struct settings_flags *flags)
+static int run_once(const struct settings_flags *flags, struct sockets *sockets)
 {
     auto_settings settings = {0};
     auto_strv warnings = {0};
@@ -323,7 +349,7 @@ static int run_once(const struct settings_flags *flags)
         (void)fprintf(stderr, "volantd: %s\n", err.msg);
         return 2;
     }
-    if ((r = serve(&settings, &warnings, &err)) < 0) {
+    if ((r = serve(&settings, &warnings, sockets, &err)) < 0) {
         log_err("%s", err.msg);
         return 1;
     }
@@ -332,11 +358,18 @@ static int run_once(const struct settings_flags *flags)
 
 static int run(const struct settings_flags *flags)
 {
-    int code;
+    struct sockets sockets = SOCKETS_NONE;
+    struct vl_error err = {0};
+    int code = 1;
 
     prepare_process();
-    while ((code = run_once(flags)) < 0)
-        ;
+    journal_begin();
+    if (sockets_take(&sockets, &err) < 0)
+        log_err("%s", err.msg);
+    else
+        while ((code = run_once(flags, &sockets)) < 0)
+            ;
+    sockets_close(&sockets);
     return code;
 }
 
