@@ -36,8 +36,15 @@ def test_layout(installed):
         "bin/volantd": 0o755, "bin/volar": 0o755, "bin/fledge": 0o755,
         "libexec/volant/volant-shim": 0o755, "share/volant/kestrel": 0o755,
         "share/volant/vmlinux-generic": 0o644, "share/volant/vmlinux-generic.json": 0o644,
-        "share/volant/vmlinux-generic.config": 0o644,
+        "share/volant/vmlinux-generic.config": 0o644, "share/volant/volantd.conf": 0o644,
+        "lib/systemd/system/volantd.service": 0o644, "lib/systemd/system/volantd.socket": 0o644,
     }
+
+
+def test_the_unit_starts_what_is_installed(installed):
+    _, prefix = installed
+    with open(f"{prefix}/lib/systemd/system/volantd.service", encoding="utf-8") as f:
+        assert f"\nExecStart={prefix_of_build()}/bin/volantd\n" in f.read()
 
 
 def test_versions(installed):
