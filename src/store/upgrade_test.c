@@ -5,6 +5,7 @@
  */
 #include "base/str.h"
 #include "store/migrate.h"
+#include "store/schema_1.h"
 #include "store/testdb.h"
 
 static const char first_release[] =
@@ -46,7 +47,7 @@ static int make(void **state)
     testdb_make_dir(&db);
     tx = (struct store_tx){.path = db.path};
     assert_int_equal(sqlite3_open(db.path, &tx.db), SQLITE_OK);
-    if (sql_script(&tx, schema_steps[0], &err) < 0 || sql_script(&tx, first_release, &err) < 0) fail_msg("%s", err.msg);
+    if (sql_script(&tx, schema_1, &err) < 0 || sql_script(&tx, first_release, &err) < 0) fail_msg("%s", err.msg);
     assert_int_equal(sqlite3_close(tx.db), SQLITE_OK);
     testdb_open(&db);
     return 0;
@@ -127,11 +128,41 @@ static void it_goes_on_from_there(void **state)
     assert_int_equal(testdb_number(&db, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
 }
 
+/* --- what was released is never edited ---------------------------------------------------------------------------- */
+
+static char *schema_of(const char *script)
+{
+    static const char schema[] =
+        "SELECT group_concat(sql, char(10)) FROM (SELECT sql FROM sqlite_schema ORDER BY name)";
+    auto_stmt *stmt = NULL;
+    struct store_tx tx = {.path = "memory"};
+    struct vl_error err = {0};
+    char *text = NULL;
+
+    assert_int_equal(sqlite3_open(":memory:", &tx.db), SQLITE_OK);
+    if (sql_script(&tx, script, &err) < 0) fail_msg("%s", err.msg);
+    assert_int_equal(sql_prepare(&tx, schema, SQL_NO_VALUES, &stmt, &err), 0);
+    assert_int_equal(sql_step(&tx, stmt, &err), 1);
+    assert_int_equal(sql_column_copy(stmt, 0, &text), 0);
+    (void)sqlite3_finalize(take_ptr(stmt));
+    assert_int_equal(sqlite3_close(tx.db), SQLITE_OK);
+    return text;
+}
+
+static void the_first_step_is_what_was_released(void **state)
+{
+    auto_free char *was = schema_of(schema_1), *is = schema_of(schema_steps[0]);
+
+    (void)state;
+    assert_string_equal(was, is);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_row_is_there, make, drop),
         cmocka_unit_test_setup_teardown(it_goes_on_from_there, make, drop),
+        cmocka_unit_test(the_first_step_is_what_was_released),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,16 +62,13 @@ def test_it_works_from_there(installed, tmp_path):
     host = volant.Host()
     host.env = {"PATH": f"{prefix}/bin:/usr/bin:/bin:/usr/sbin:/sbin", "VOLANT_STATE_DIR": host.state,
                 "VOLANT_RUNTIME_DIR": host.run}
-    build, volant.BUILD = volant.BUILD, f"{prefix}/bin"
-    try:
-        with host:
-            subprocess.run(["fledge", "build"], cwd=example, env=host.env, check=True, timeout=60)
-            host.install(str(example / "busybox.manifest.json"))
-            port = host.create("web", "busybox")
-            assert volant.fetch(port)[0] == 200
-            info = host.api("GET", "/api/v1/system/info").json
-            assert info["kernel"]["path"] == f"{prefix}/share/volant/vmlinux-generic"
-            shim = host.run_record("web")["shim"]["pid"]
-            assert os.readlink(f"/proc/{shim}/exe") == f"{prefix}/libexec/volant/volant-shim"
-    finally:
-        volant.BUILD = build
+    host.programs = f"{prefix}/bin"
+    with host:
+        subprocess.run(["fledge", "build"], cwd=example, env=host.env, check=True, timeout=60)
+        host.install(str(example / "busybox.manifest.json"))
+        port = host.create("web", "busybox")
+        assert volant.fetch(port)[0] == 200
+        info = host.api("GET", "/api/v1/system/info").json
+        assert info["kernel"]["path"] == f"{prefix}/share/volant/vmlinux-generic"
+        shim = host.run_record("web")["shim"]["pid"]
+        assert os.readlink(f"/proc/{shim}/exe") == f"{prefix}/libexec/volant/volant-shim"
