@@ -137,3 +137,12 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, const struc
     store_post(e->cfg.store, &take_ptr(c)->op);
     return 0;
 }
+
+int engine_vm_check(struct engine *e, const struct vm_request *req, struct vl_error *err)
+{
+    struct draft d = {0};
+    int r = draft_judge(&d, e, req, engine_vm_find(e, req->name), true, err);
+
+    draft_done(&d);
+    return r;
+}

@@ -110,6 +110,11 @@ int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, vo
  */
 int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
                         enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);
+/*
+ * Whether `req` could be created now, or be the configuration of the VM of that name: as create and configure judge it,
+ * and nothing is taken. What is true now need not be in a moment.
+ */
+int engine_vm_check(struct engine *e, const struct vm_request *req, struct vl_error *err);
 /* Stops and continues its vCPUs. VL_CONFLICT unless it is running (or paused). */
 int engine_vm_pause(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
 int engine_vm_resume(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);

@@ -108,6 +108,14 @@ int store_deployment_version_add(struct store_tx *tx, int64_t deployment_id, con
     return r < 0 ? vl_wrap(err, "record version %" PRId64 " of deployment %" PRId64, row->version, deployment_id) : 0;
 }
 
+int store_deployment_version_drop(struct store_tx *tx, int64_t deployment_id, int64_t version, struct vl_error *err)
+{
+    int r = sql_run(tx, "DELETE FROM deployment_versions WHERE deployment_id = ?1 AND version = ?2",
+                    SQL_VALUES(sql_int(deployment_id), sql_int(version)), err);
+
+    return r < 0 ? vl_wrap(err, "forget version %" PRId64 " of deployment %" PRId64, version, deployment_id) : 0;
+}
+
 int store_deployment_version_each(struct store_tx *tx, int64_t deployment_id,
                                   int (*fn)(void *arg, struct deployment_version_row *row), void *arg,
                                   struct vl_error *err)

@@ -173,6 +173,8 @@ int store_deployment_each(struct store_tx *tx, int (*fn)(void *arg, struct deplo
                           struct vl_error *err);
 int store_deployment_version_add(struct store_tx *tx, int64_t deployment_id, const struct deployment_version_row *row,
                                  struct vl_error *err);
+/* A version that is not there is fine. */
+int store_deployment_version_drop(struct store_tx *tx, int64_t deployment_id, int64_t version, struct vl_error *err);
 /* Newest first. */
 int store_deployment_version_each(struct store_tx *tx, int64_t deployment_id,
                                   int (*fn)(void *arg, struct deployment_version_row *row), void *arg,

@@ -544,6 +544,116 @@ static void events_outlive_their_vm(void **state)
     assert_int_equal(testdb_number(&db, "SELECT count(*) FROM events"), 1);
 }
 
+/* --- deployments -------------------------------------------------------------------------------------------------- */
+
+struct deployments_seen {
+    char text[512];
+    int64_t id;
+};
+
+static int add_version_text(void *arg, struct deployment_version_row *row)
+{
+    struct deployments_seen *seen = arg;
+    size_t n = strlen(seen->text);
+
+    (void)snprintf(seen->text + n, sizeof(seen->text) - n, " v%d=%s@%d", (int)row->version, row->config,
+                   (int)row->created_ms);
+    return 0;
+}
+
+static int add_deployment_text(void *arg, struct deployment_row *row)
+{
+    struct deployments_seen *seen = arg;
+    size_t n = strlen(seen->text);
+
+    (void)snprintf(seen->text + n, sizeof(seen->text) - n, "%s %s %d v%d %s '%s' %d %d;", row->name, row->desired,
+                   (int)row->replicas, (int)row->version, row->rollout, row->reason, (int)row->created_ms,
+                   (int)row->updated_ms);
+    return 0;
+}
+
+static int read_deployments(struct store_tx *tx, void *arg, struct vl_error *err)
+{
+    struct deployments_seen *seen = arg;
+    int r;
+
+    seen->text[0] = '\0';
+    if ((r = store_deployment_each(tx, add_deployment_text, seen, err)) < 0) return r;
+    return store_deployment_version_each(tx, seen->id, add_version_text, seen, err);
+}
+
+static void assert_deployments(int64_t id, const char *expected)
+{
+    struct deployments_seen seen = {.id = id};
+
+    works(testdb_run(&db, read_deployments, &seen));
+    assert_string_equal(seen.text, expected);
+}
+
+static int insert_deployment(struct store_tx *tx, void *arg, struct vl_error *err)
+{
+    struct deployment_row *row = arg;
+    const struct deployment_version_row one = {.version = 1, .config = "{}", .created_ms = 5},
+                                        two = {.version = 2, .config = "[]", .created_ms = 6};
+    int r = store_deployment_insert(tx, row, &row->id, err);
+
+    if (r == 0) r = store_deployment_version_add(tx, row->id, &one, err);
+    return r < 0 ? r : store_deployment_version_add(tx, row->id, &two, err);
+}
+
+static int update_deployment(struct store_tx *tx, void *arg, struct vl_error *err)
+{
+    return store_deployment_update(tx, arg, err);
+}
+
+static int drop_first_version(struct store_tx *tx, void *arg, struct vl_error *err)
+{
+    return store_deployment_version_drop(tx, *(int64_t *)arg, 1, err);
+}
+
+static int delete_deployment(struct store_tx *tx, void *arg, struct vl_error *err)
+{
+    return store_deployment_delete(tx, *(int64_t *)arg, err);
+}
+
+static void deployments_have_versions(void **state)
+{
+    char name[] = "web", present[] = "present", progressing[] = "progressing", failed[] = "failed", none[] = "",
+         why[] = "why";
+    struct deployment_row row = {.name = name,
+                                 .desired = present,
+                                 .replicas = 3,
+                                 .version = 1,
+                                 .rollout = progressing,
+                                 .reason = none,
+                                 .created_ms = 7,
+                                 .updated_ms = 8},
+                          again = row;
+
+    (void)state;
+    works(testdb_run(&db, insert_deployment, &row));
+    assert_true(row.id > 0);
+    assert_deployments(row.id, "web present 3 v1 progressing '' 7 8; v2=[]@6 v1={}@5");
+    assert_true(testdb_run(&db, insert_deployment, &again) < 0);
+    assert_int_equal(db.err.kind, VL_CONFLICT);
+    row.replicas = 0;
+    row.version = 2;
+    row.rollout = failed;
+    row.reason = why;
+    row.updated_ms = 9;
+    works(testdb_run(&db, update_deployment, &row));
+    works(testdb_run(&db, drop_first_version, &row.id));
+    works(testdb_run(&db, drop_first_version, &row.id));
+    assert_deployments(row.id, "web present 0 v2 failed 'why' 7 9; v2=[]@6");
+    works(testdb_run(&db, delete_deployment, &row.id));
+    assert_deployments(row.id, "");
+    assert_int_equal(testdb_number(&db, "SELECT count(*) FROM deployment_versions"), 0);
+    assert_true(testdb_run(&db, update_deployment, &row) < 0);
+    assert_int_equal(db.err.kind, VL_NOT_FOUND);
+    assert_true(testdb_run(&db, delete_deployment, &row.id) < 0);
+    assert_int_equal(db.err.kind, VL_NOT_FOUND);
+}
+
 #define with_db(test) cmocka_unit_test_setup_teardown(test, make, drop)
 
 int main(void)
@@ -565,6 +675,7 @@ int main(void)
         with_db(plugins_are_replaced_by_name),
         with_db(the_newest_events_are_kept),
         with_db(events_outlive_their_vm),
+        with_db(deployments_have_versions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

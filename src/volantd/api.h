@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What handlers act on, and the table of routes. One file for each resource: system.c plugins.c blobs.c vms.c logs.c.
+/* What handlers act on, and the table of routes. One file for each resource: system.c plugins.c blobs.c vms.c logs.c
+ * deployments.c.
  */
 #pragma once
-#include "engine/engine.h"
+#include "deploy/deploy.h"
 #include "volantd/host.h"
 #include "volantd/router.h"
 
 struct api {
     struct loop *loop;
     struct engine *engine;
+    struct deploy *deploy;
     struct artifacts *artifacts;
     struct pool *pool; /* what blocks in a handler: files of blobs, console logs, QEMU's version */
     const struct vmm_host *host;
@@ -58,6 +60,14 @@ enum api_end vm_pause(struct api *api, struct api_req *req, struct vl_error *err
 enum api_end vm_resume(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err);
+
+enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end deployments_create(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end deployment_get(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end deployment_patch(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end deployment_delete(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end deployment_history(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end deployment_rollback(struct api *api, struct api_req *req, struct vl_error *err);
 
 /* The VM of params[0], or NULL and VL_NOT_FOUND. */
 struct vm *api_vm(struct api *api, const struct api_req *req, struct vl_error *err);

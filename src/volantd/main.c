@@ -40,6 +40,7 @@ struct daemon {
     struct store *store;
     struct artifacts *artifacts;
     struct engine *engine;
+    struct deploy *deploy;
     struct pool *pool;
     struct api api;
     struct http *http;
@@ -101,6 +102,20 @@ static unsigned boot_width_of_host(void)
     return cores > 0 ? (unsigned)cores * 2 : 2;
 }
 
+static int load_deployments(struct daemon *d, struct vl_error *err)
+{
+    const struct settings *s = &d->settings;
+    const struct deploy_config cfg = {
+        .loop = d->loop,
+        .store = d->store,
+        .engine = d->engine,
+        .addresses = s->subnet.last - s->subnet.first + 1,
+        .boot_ms = 2 * (int)s->boot_timeout_s * 1000, /* the engine tries twice */
+    };
+
+    return deploy_new(&cfg, &d->deploy, err);
+}
+
 static int open_engine(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
@@ -130,8 +145,11 @@ static int open_engine(struct daemon *d, struct vl_error *err)
     };
     int r;
 
-    if ((r = engine_new(&cfg, &d->engine, err)) < 0) return r;
-    return engine_start(d->engine, err);
+    if ((r = engine_new(&cfg, &d->engine, err)) < 0 || (r = load_deployments(d, err)) < 0 ||
+        (r = engine_start(d->engine, err)) < 0)
+        return r;
+    deploy_start(d->deploy);
+    return 0;
 }
 
 /* A copy that was put beside the database, by a client or by hand while nothing ran. */
@@ -217,6 +235,7 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
     d->api = (struct api){
         .loop = d->loop,
         .engine = d->engine,
+        .deploy = d->deploy,
         .artifacts = d->artifacts,
         .pool = d->pool,
         .host = &d->host,
@@ -261,6 +280,7 @@ static void daemon_close(struct daemon *d)
     }
     systemd_free(d->systemd);
     http_free(d->http);
+    deploy_free(d->deploy);
     engine_free(d->engine);
     pool_free(d->pool);
     store_close(d->store);

@@ -93,6 +93,12 @@ enum api_end plugin_set_enabled(struct api *api, struct api_req *req, struct vl_
 
 enum api_end plugin_remove(struct api *api, struct api_req *req, struct vl_error *err)
 {
+    const char *user = deploy_plugin_user(api->deploy, req->params[0]);
+
+    if (user) {
+        vl_fail(err, VL_CONFLICT, "plugin '%s' is used by deployment '%s': delete that first", req->params[0], user);
+        return API_FAILED;
+    }
     if (!find(api, req, err) || engine_plugin_remove(api->engine, req->params[0], api_done, req, err) < 0)
         return API_FAILED;
     return wait_for_engine(api, req, 204);

@@ -29,6 +29,13 @@ const struct api_route api_routes[] = {
     {"POST", "/api/v1/vms/:name/pause", vm_pause, BODY_KEPT},
     {"POST", "/api/v1/vms/:name/resume", vm_resume, BODY_KEPT},
     {"GET", "/api/v1/vms/:name/logs", vm_logs, BODY_KEPT},
+    {"GET", "/api/v1/deployments", deployments_list, BODY_KEPT},
+    {"POST", "/api/v1/deployments", deployments_create, BODY_KEPT},
+    {"GET", "/api/v1/deployments/:name", deployment_get, BODY_KEPT},
+    {"PATCH", "/api/v1/deployments/:name", deployment_patch, BODY_KEPT},
+    {"DELETE", "/api/v1/deployments/:name", deployment_delete, BODY_KEPT},
+    {"GET", "/api/v1/deployments/:name/history", deployment_history, BODY_KEPT},
+    {"POST", "/api/v1/deployments/:name/rollback", deployment_rollback, BODY_KEPT},
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);
 

@@ -45,6 +45,31 @@ static const struct command commands[] = {
      "Ctrl-] detaches. Without a terminal the console is copied to stdout until a moment passes without output.\n\n"
      "Examples:\n  volar vms console web\n",
      vms_console_opts, vms_console},
+    {"deployments create", "NAME", "Create a group of equal VMs and keep it at its number",
+     "Its replicas are VMs named NAME-1, NAME-2 and so on.\n\nExamples:\n"
+     "  volar deployments create web-cluster --plugin nginx --replicas 5\n"
+     "  volar deployments create web --plugin nginx --replicas 3 --memory 128 -p 80 --wait ready\n",
+     deployments_create_opts, deployments_create},
+    {"deployments list", "", "List all deployments",
+     "Examples:\n  volar deployments list\n  volar deployments list -o json\n", no_opts, deployments_list},
+    {"deployments get", "NAME", "Show one deployment, with its replicas and why it is not ready",
+     "Examples:\n  volar deployments get web\n  volar deployments get web -o json\n", no_opts, deployments_get},
+    {"deployments scale", "NAME REPLICAS", "Change the number of replicas: the highest go, gaps are filled",
+     "Examples:\n  volar deployments scale web 5\n  volar deployments scale web 0 --wait ready\n",
+     deployments_scale_opts, deployments_scale},
+    {"deployments update", "NAME", "Change the configuration, one replica after the other",
+     "What is not given stays. A replica that does not become ready stops the rollout: the others keep what they "
+     "have.\n\nExamples:\n"
+     "  volar deployments update web --memory 256 --wait ready\n"
+     "  volar deployments update web --plugin nginx        # the plugin as it is installed now\n",
+     deployments_update_opts, deployments_update},
+    {"deployments rollback", "NAME", "Go back to an earlier version of the configuration",
+     "Examples:\n  volar deployments rollback web\n  volar deployments rollback web --to 1 --wait ready\n",
+     deployments_rollback_opts, deployments_rollback},
+    {"deployments history", "NAME", "List the versions of the configuration, newest first",
+     "Examples:\n  volar deployments history web\n", no_opts, deployments_history},
+    {"deployments delete", "NAME...", "End the VMs of deployments and forget them",
+     "Examples:\n  volar deployments delete web\n", no_opts, deployments_delete},
     {"plugins install", "[MANIFEST]", "Install a plugin from its manifest, sending the artifact if volantd lacks it",
      "Examples:\n  volar plugins install --manifest nginx.manifest.json\n", plugins_install_opts, plugins_install},
     {"plugins list", "", "List installed plugins", NULL, no_opts, plugins_list},
@@ -110,6 +135,11 @@ static const char *synonym(int argc, char *const *argv)
         {"vms inspect", "vms get"},
         {"vms run", "vms create"},
         {"vms kill", "vms stop"},
+        {"deployments rm", "deployments delete"},
+        {"deployments remove", "deployments delete"},
+        {"deployments ls", "deployments list"},
+        {"deployments show", "deployments get"},
+        {"deployments undo", "deployments rollback"},
         {"vms resume", "vms unpause"},
         {"plugins rm", "plugins remove"},
         {"plugins ls", "plugins list"},

@@ -29,7 +29,7 @@ const struct opt vms_create_opts[] = {
     {0},
 };
 
-static int add_ports(json_t *expose, const struct strv *publish, struct vl_error *err)
+int create_add_ports(json_t *expose, const struct strv *publish, struct vl_error *err)
 {
     for (size_t i = 0; i < publish->len; i++) {
         auto_(port_map_done) struct port_map p = {0};
@@ -56,7 +56,7 @@ int create_body(const char *name, const struct create_options *o, char **ret, st
         (o->restart && json_object_set_new(config, "restart", json_string(o->restart)) < 0) ||
         (o->kernel && json_object_set_new(config, "kernel_override", json_string(o->kernel)) < 0))
         return vl_fail_errno(err, ENOMEM, "request");
-    if ((r = add_ports(expose, &o->publish, err)) < 0) return r;
+    if ((r = create_add_ports(expose, &o->publish, err)) < 0) return r;
     if (!(*ret = json_text(body))) return vl_fail_errno(err, ENOMEM, "request");
     return 0;
 }

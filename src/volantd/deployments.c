@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /api/v1/deployments (contract 1.6, and what is new here: versions, their history, and the way back). */
+#include <string.h>
+
+#include "base/clock.h"
+#include "volantd/api.h"
+
+#define READY_DEFAULT_S 25
+#define READY_MAX_S     28   /* the original's clients give up after 30 */
+#define MEMBERS_MS      5000 /* for each replica's VM to be recorded */
+
+/* --- encoding ----------------------------------------------------------------------------------------------------- */
+
+static json_t *encode_members(const struct deployment_view *v)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < v->n_members; i++) {
+        const struct replica_view *m = &v->members[i];
+        json_t *j = json_pack("{s:s, s:s, s:b, s:I, s:s}", "name", m->name, "status", m->status, "ready", m->ready,
+                              "version", (json_int_t)m->version, "reason", m->reason);
+
+        if (j && json_array_append_new(list, j) == 0) continue;
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+static json_t *encode_view(const struct deployment_view *v, json_t *config)
+{
+    char created[32], updated[32];
+    json_t *members = encode_members(v);
+
+    format_time(v->created_ms, created);
+    format_time(v->updated_ms, updated);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s, s:s}", "name", v->name, "desired_replicas",
+                     (json_int_t)v->replicas, "ready_replicas", (json_int_t)v->ready, "updated_replicas",
+                     (json_int_t)v->updated, "version", (json_int_t)v->version, "status", v->status, "reason",
+                     v->reason, "replicas", members, "config", config, "created_at", created, "updated_at", updated);
+}
+
+/* NULL: out of memory. */
+static json_t *encode(struct deployment *d)
+{
+    auto_(deployment_view_done) struct deployment_view v = {0};
+
+    return deploy_view(d, &v) < 0 ? NULL : encode_view(&v, deploy_config_json(d));
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------ */
+
+static struct deployment *find(struct api *api, const struct api_req *req, struct vl_error *err)
+{
+    struct deployment *d = deploy_find(api->deploy, req->params[0]);
+    char shown[QUOTED_SIZE];
+
+    if (!d)
+        vl_fail(err, VL_NOT_FOUND, "deployment %s not found: see `volar deployments list`",
+                quoted(req->params[0], shown));
+    return d;
+}
+
+static bool add_deployment(void *arg, struct deployment *d)
+{
+    return json_array_append_new(arg, encode(d)) == 0;
+}
+
+enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    json_t *list = json_array();
+
+    if (list) (void)deploy_each(api->deploy, add_deployment, list);
+    if (list && json_array_size(list) == deploy_each(api->deploy, NULL, NULL)) return api_json(req, 200, list, err);
+    json_decref(list);
+    return api_json(req, 200, NULL, err);
+}
+
+static bool add_version(void *arg, int64_t version, int64_t created_ms, json_t *config)
+{
+    char at[32];
+
+    format_time(created_ms, at);
+    return json_array_append_new(arg, json_pack("{s:I, s:s, s:o}", "version", (json_int_t)version, "updated_at", at,
+                                                "config", config)) == 0;
+}
+
+enum api_end deployment_history(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    struct deployment *d = find(api, req, err);
+    json_t *list;
+
+    if (!d) return API_FAILED;
+    if (!(list = json_array()) || deploy_history(d, add_version, list) == 0) return api_json(req, 200, list, err);
+    json_decref(list);
+    return api_json(req, 200, NULL, err);
+}
+
+/* --- changing ----------------------------------------------------------------------------------------------------- */
+
+static void forget(struct api_req *req)
+{
+    struct api *api = req->state;
+
+    deploy_forget(api->deploy, req);
+}
+
+/* The status of success was put into the reply when the request was made. */
+static void changed(void *arg, int r, const struct vl_error *err, struct deployment *d)
+{
+    struct api_req *req = arg;
+    struct vl_error own = {0};
+
+    if (r < 0)
+        api_fail(req, err);
+    else if (d && api_json(req, req->reply.status, encode(d), &own) == API_FAILED)
+        api_fail(req, &own);
+    api_resume(req);
+}
+
+static void deleted(void *arg, int r, const struct vl_error *err, struct deployment *d)
+{
+    struct api_req *req = arg;
+
+    req->reply.status = d ? 202 : 204; /* still at it, or gone */
+    changed(req, r, err, d);
+}
+
+static enum api_end wait_for_it(struct api *api, struct api_req *req, unsigned status)
+{
+    req->reply.status = status;
+    req->state = api;
+    req->release = forget;
+    return API_SUSPENDED;
+}
+
+static int decode_wait(struct api_req *req, struct deploy_wait *ret, struct vl_error *err)
+{
+    const char *wait = api_query(req, "wait");
+    uint64_t timeout_s = READY_DEFAULT_S;
+    char shown[QUOTED_SIZE];
+    int r;
+
+    if (wait && !str_eq(wait, "ready"))
+        return vl_fail(err, VL_INVALID, "parameter 'wait' is %s, allowed ready", quoted(wait, shown));
+    if ((r = api_query_u64(req, "timeout", 1, READY_MAX_S, &timeout_s, err)) < 0) return r;
+    *ret = (struct deploy_wait){.want = wait ? DEPLOY_WANT_READY : DEPLOY_WANT_MEMBERS,
+                                .timeout_ms = wait ? (int)timeout_s * 1000 : MEMBERS_MS,
+                                .done = changed,
+                                .arg = req};
+    return 0;
+}
+
+/* With a wait it answers when that is over: once for what would be asked again and again. */
+enum api_end deployment_get(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    struct deployment *d = find(api, req, err);
+    struct deploy_wait wait = {0};
+
+    if (!d || decode_wait(req, &wait, err) < 0) return API_FAILED;
+    if (wait.want != DEPLOY_WANT_READY) return api_json(req, 200, encode(d), err);
+    if (deploy_await(api->deploy, req->params[0], &wait, err) < 0) return API_FAILED;
+    return wait_for_it(api, req, 200);
+}
+
+enum api_end deployments_create(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    json_auto_t *body = NULL;
+    auto_(deployment_request_done) struct deployment_request d = {0};
+    auto_strv unknown = {0};
+    struct deploy_wait wait = {0};
+
+    if (decode_wait(req, &wait, err) < 0 || api_body_json(req, &body, err) < 0 ||
+        deployment_request_decode(body, &d, &unknown, err) < 0)
+        return API_FAILED;
+    api_warn(req, &unknown);
+    return deploy_create(api->deploy, &d, &wait, err) < 0 ? API_FAILED : wait_for_it(api, req, 201);
+}
+
+enum api_end deployment_patch(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    json_auto_t *body = NULL;
+    auto_(deployment_patch_done) struct deployment_patch patch = {0};
+    auto_strv unknown = {0};
+    struct deploy_wait wait = {0};
+
+    if (decode_wait(req, &wait, err) < 0 || !find(api, req, err) || api_body_json(req, &body, err) < 0 ||
+        deployment_patch_decode(body, &patch, &unknown, err) < 0)
+        return API_FAILED;
+    api_warn(req, &unknown);
+    if (deploy_update(api->deploy, req->params[0], &patch, &wait, err) < 0) return API_FAILED;
+    return wait_for_it(api, req, 200);
+}
+
+enum api_end deployment_rollback(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    json_auto_t *body = NULL;
+    auto_strv unknown = {0};
+    struct deploy_wait wait = {0};
+    int64_t version = 0;
+
+    if (decode_wait(req, &wait, err) < 0 || !find(api, req, err)) return API_FAILED;
+    if (req->body.len > 0 &&
+        (api_body_json(req, &body, err) < 0 || deployment_rollback_decode(body, &version, &unknown, err) < 0))
+        return API_FAILED;
+    api_warn(req, &unknown);
+    if (deploy_rollback(api->deploy, req->params[0], version, &wait, err) < 0) return API_FAILED;
+    return wait_for_it(api, req, 200);
+}
+
+enum api_end deployment_delete(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    const struct deploy_wait wait = {.timeout_ms = READY_MAX_S * 1000, .done = deleted, .arg = req};
+
+    if (!find(api, req, err) || deploy_delete(api->deploy, req->params[0], &wait, err) < 0) return API_FAILED;
+    return wait_for_it(api, req, 204);
+}
