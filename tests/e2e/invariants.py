@@ -31,6 +31,8 @@ def tables(host):
     with tempfile.TemporaryDirectory(prefix="vl-db-") as folder:
         path = host.inside("state.db")
         if not host.process or host.process.poll() is not None:
+            if os.path.exists(path + ".restore"):
+                path += ".restore"  # it is the registry from the next start on
             for suffix in ("", "-wal"):  # a connection of ours would fold the log that the next volantd is to find
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copy(path + suffix, os.path.join(folder, "state.db" + suffix))
@@ -124,6 +126,14 @@ def processes(host):
     return {pid: command for pid, command in found.items() if not command.startswith("/usr/bin/python3 ")}
 
 
+def record(host, vm):
+    """The run.json of a VM's folder, None if it has none."""
+    with contextlib.suppress(OSError, ValueError):
+        with open(host.inside("vms", str(vm["id"]), "run.json"), encoding="utf-8") as f:
+            return json.load(f)
+    return None
+
+
 def process_problems(host, api, db, shims):
     expected = {host.process.pid}
     boots = {r["name"]: r["boot"] for r in db["vms"]}
@@ -185,9 +195,9 @@ def folder_problems(host, db):
 
 
 def artifact_problems(host, db):
-    wanted = set()
-    for row in db["plugins"] + db["vms"]:
-        wanted.add(json.loads(row["manifest"]).get("initramfs", {}).get("checksum", "").removeprefix("sha256:"))
+    manifests = [json.loads(row["manifest"]) for row in db["plugins"] + db["vms"]]
+    manifests += [json.loads(row["config"]).get("manifest", {}) for row in db["deployment_versions"]]
+    wanted = {m.get("initramfs", {}).get("checksum", "").removeprefix("sha256:") for m in manifests}
     for folder in ("sha256", "boot", "tmp"):
         for name in sorted(os.listdir(host.inside("artifacts", folder))):
             if folder == "tmp":

@@ -81,7 +81,8 @@ class TinyHost(volant.Host):
     # --- deployments ---
 
     def deploy(self, name, replicas):
-        return self.api("POST", "/api/v1/deployments", self.request(name) | {"replicas": replicas})
+        config = {"plugin": self.plugin, "kernel_override": self.kernel, "expose": [{"port": 80}]}
+        return self.api("POST", "/api/v1/deployments", {"name": name, "replicas": replicas, "config": config})
 
     def scale(self, name, replicas):
         return self.api("PATCH", f"/api/v1/deployments/{name}", {"replicas": replicas})
@@ -91,7 +92,7 @@ class TinyHost(volant.Host):
 
     def deployed(self, name):
         d = self.api("GET", f"/api/v1/deployments/{name}").json
-        return d["ready"] == d["updated"] == d["replicas"]
+        return d["status"] == "ready" and d["ready_replicas"] == d["updated_replicas"] == d["desired_replicas"]
 
     def wait_deployed(self, name, timeout=60):
         volant.wait_until(lambda: self.deployed(name), timeout)

@@ -4,8 +4,11 @@
 `before` makes what the operation needs, on a volantd that does not die; `between` happens while none runs; `act` is
 the operation, on one that dies; `after` is what must still be possible with the result, on one that does not.
 """
+import contextlib
+import json
 import os
 import signal
+import sqlite3
 
 import invariants
 import volant
@@ -163,6 +166,98 @@ class Adopt(OnOne):
         os.makedirs(host.inside("vms", "99999"))
         with open(host.inside("vms", "99999", "console.log"), "w", encoding="utf-8") as f:
             f.write("of nobody\n")
+
+
+def edit(host, *statements):
+    """Makes another registry of it, as an older backup would be; while no volantd runs."""
+    with contextlib.closing(sqlite3.connect(host.inside("state.db"))) as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        for statement in statements:
+            db.execute(statement)
+        db.commit()
+
+
+@operation("adopt.found_recorded")
+class Found(OnOne):
+    """volantd's start with a registry that has a VM stopped which runs."""
+
+    def between(self, host):
+        edit(host, "UPDATE vms SET status = 'stopped', desired = 'stopped', pid = NULL WHERE name = 'a'")
+
+    def act(self, host):
+        host.wait_status("a", "running")
+
+    def after(self, host):
+        super().after(host)
+        assert host.vm("a")["status"] == "running"
+
+
+@operation("adopt.imported", "repair.mended")
+class Import(OnOne):
+    """A VM that runs and that the registry does not know is taken in."""
+
+    def between(self, host):
+        edit(host, "DELETE FROM vms WHERE name = 'a'")
+        host.answered.discard("a")
+
+    def act(self, host):
+        host.api("POST", "/api/v1/system/repair", {})
+
+    def after(self, host):
+        super().after(host)
+        assert host.vm("a")["status"] == "running"
+
+
+@operation("repair.stranger_ended")
+class Evict(Import):
+    """One that cannot be taken in, as its record is gone, is ended where that is asked for."""
+
+    def before(self, host):
+        super().before(host)
+        host.note = os.path.join(host.folder("a"), "vm.json")
+
+    def between(self, host):
+        super().between(host)
+        with open(host.note, encoding="utf-8") as f:
+            note = json.load(f)
+        del note["record"]
+        with open(host.note, "w", encoding="utf-8") as f:
+            json.dump(note, f)
+
+    def act(self, host):
+        host.api("POST", "/api/v1/system/repair", {"end_strangers": True})
+
+    def after(self, host):
+        OnOne.after(self, host)
+        assert [v["name"] for v in host.vms()] == ["bystander"]
+
+
+@operation("backup")
+class Backup(OnOne):
+    def act(self, host):
+        host.api("GET", "/api/v1/system/backup")
+
+
+@operation("restore")
+class Restore(Scenario):
+    """A copy takes the registry's place; what was made since is not in it."""
+
+    def before(self, host):
+        for name in ("a", "later"):
+            host.must(host.make(name))
+            host.must(host.do(name, "stop", wait=None))
+            if name == "a":
+                host.copy = host.must(host.api("GET", "/api/v1/system/backup")).body
+        host.own_files |= {"state.db.before-restore" + suffix for suffix in ("", "-wal", "-shm")}
+        host.answered.discard("later")
+
+    def act(self, host):
+        host.api("PUT", "/api/v1/system/restore", host.copy)
+
+    def after(self, host):
+        names = [v["name"] for v in host.vms()]
+        assert names in (["a"], ["a", "later"]), names
+        host.must(host.do("a", "start"))
 
 
 @operation("install")

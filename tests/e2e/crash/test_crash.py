@@ -91,7 +91,8 @@ def check_after(host):
     invariants.whole(host)
     after = [v["name"] for v in host.vms()]
     assert len(after) == len(set(after)) and committed <= set(after), (committed, after)
-    assert not {r["name"] for r in before["vms"]} - committed & set(after), (before["vms"], after)
+    deleted = {r["name"] for r in before["vms"] if r["desired"] == "deleted" and not r["deployment"]}
+    assert not deleted & set(after), (before["vms"], after)
     for vm in host.vms():
         row = next(r for r in before["vms"] if r["name"] == vm["name"]) if vm["name"] in committed else None
         ended = row and row["desired"] == "running" and vm["status"] not in invariants.UP
