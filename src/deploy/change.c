@@ -436,8 +436,7 @@ void deployment_commit_rollout(struct deployment *d, enum rollout rollout, const
     if (!c) return; /* its next look tries again */
     c->want.rollout = rollout;
     c->want.updated_ms = d->want.updated_ms; /* no change of what is desired */
-    (void)strf(c->want.reason, sizeof(c->want.reason), "%.*s", (int)utf8_prefix(reason, sizeof(c->want.reason) - 1),
-               reason);
+    text_cut(c->want.reason, sizeof(c->want.reason), reason);
     change_post(c);
 }
 

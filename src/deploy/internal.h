@@ -124,6 +124,10 @@ void slots_free(struct deployment *d);
 /* "<name>-<index + 1>" */
 void replica_name(const struct deployment *d, size_t index, char buf[static 64]);
 
+/* --- view.c ------------------------------------------------------------------------------------------------------- */
+/* As much of a text as fits, whole characters. */
+void text_cut(char *buf, size_t size, const char *text);
+
 /* --- wait.c ------------------------------------------------------------------------------------------------------- */
 struct deploy_waiter {
     struct deploy_waiter *next;

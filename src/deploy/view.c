@@ -5,6 +5,11 @@
 
 #include "deploy/internal.h"
 
+void text_cut(char *buf, size_t size, const char *text)
+{
+    (void)strf(buf, size, "%.*s", (int)utf8_prefix(text, strnlen(text, size - 1)), text);
+}
+
 void deployment_view_done(struct deployment_view *v)
 {
     free(v->members);
@@ -35,7 +40,7 @@ static void view_member(struct deployment *d, size_t i, struct replica_view *ret
         ret->version = v.revision;
     }
     why = s->error ? s->error : v.reason && *v.reason ? v.reason : s->seen.exists && !v.ready ? hint(&s->seen) : "";
-    (void)strf(ret->reason, sizeof(ret->reason), "%.*s", (int)utf8_prefix(why, sizeof(ret->reason) - 1), why);
+    text_cut(ret->reason, sizeof(ret->reason), why);
 }
 
 /* The sum of it in one line. */
