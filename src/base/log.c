@@ -59,6 +59,7 @@ static size_t add_prefix(char *line, size_t size, enum log_level level)
 }
 
 /* Escaped, and where it was cut it says so: its length. */
+static size_t add_text(char *line, size_t size, const char *fmt, va_list ap) printf_(3, 0);
 static size_t add_text(char *line, size_t size, const char *fmt, va_list ap)
 {
     static const char cut_mark[] = "...";

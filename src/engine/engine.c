@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/log.h"
 #include "engine/vm.h"
@@ -203,6 +204,13 @@ int engine_check_idle(struct engine *e, struct vl_error *err)
     if (e->drafts || e->plugin_ops)
         return vl_fail(err, VL_CONFLICT, "a VM or plugin is being added: try again when that is done");
     return 0;
+}
+
+void engine_child_ended(struct engine *e)
+{
+    for (const struct vm *vm = e->vms; vm; vm = vm->next)
+        if (vm->live && !vm->busy && vm->run.shim.pid > 0)
+            (void)waitpid(vm->run.shim.pid, NULL, WNOHANG); /* ECHILD: another volantd's */
 }
 
 static bool count_plugin(void *arg, struct plugin *p)

@@ -166,6 +166,9 @@ void engine_release_artifact(struct engine *e, const char *checksum);
  */
 int engine_check_idle(struct engine *e, struct vl_error *err);
 
+/* A child of volantd has ended: a shim that was killed while its VM goes on is reaped, the others at their VM's end. */
+void engine_child_ended(struct engine *e);
+
 /* --- Summary ------------------------------------------------------------------------------------------------------ */
 struct engine_summary {
     size_t vms, by_status[VM_FAILED + 1], plugins, plugins_enabled;

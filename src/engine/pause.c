@@ -31,8 +31,11 @@ static void pause_failed(struct vm *vm, const struct vl_error *err)
 {
     struct vm_change c = vm_change_of(vm);
 
+    struct vl_error told = {0};
+
     log_warn("vm=%s: cannot be paused: %s", vm->row.name, err->msg);
-    vm_fail_waiters(vm, WAIT_PAUSED, err);
+    (void)vl_fail(&told, VL_UNAVAILABLE, "VM '%s' cannot be paused now: %.200s", vm->row.name, err->msg);
+    vm_fail_waiters(vm, WAIT_PAUSED, &told);
     c.status = VM_RUNNING;
     vm_commit(vm, &c, NULL, NULL);
 }

@@ -72,22 +72,22 @@ int vm_record_row(const struct vmm_note *note, struct vm_row *ret, struct vl_err
     if (name_problem(note->name)) return vl_fail(err, VL_INVALID, "its name in vm.json is none");
     if ((e = json_parse(note->record, strlen(note->record), "vm.json: record", &j, err)) < 0) return e;
     if ((e = schema_decode(&record_schema, j, "vm.json: record", &r, NULL, err)) < 0) return e;
-    row = (struct vm_row){.id = note->id,
-                          .name = strdup(note->name),
-                          .plugin = take_ptr(r.plugin),
-                          .runtime = take_text(&r.runtime),
-                          .reason = strdup(""),
-                          .cpu_cores = r.cpu_cores,
-                          .memory_mb = r.memory_mb,
-                          .ip_address = take_ptr(r.ip_address),
-                          .mac_address = take_ptr(r.mac_address),
-                          .config = take_ptr(r.config),
-                          .manifest = take_ptr(r.manifest),
-                          .boot = strdup(note->boot),
-                          .kernel_cmdline = strdup(note->kernel_cmdline),
-                          .deployment = take_text(&r.deployment),
-                          .revision = r.revision,
-                          .created_ms = r.created_ms};
+    row.id = note->id;
+    row.name = strdup(note->name);
+    row.plugin = take_ptr(r.plugin);
+    row.runtime = take_text(&r.runtime);
+    row.reason = strdup("");
+    row.cpu_cores = r.cpu_cores;
+    row.memory_mb = r.memory_mb;
+    row.ip_address = take_ptr(r.ip_address);
+    row.mac_address = take_ptr(r.mac_address);
+    row.config = take_ptr(r.config);
+    row.manifest = take_ptr(r.manifest);
+    row.boot = strdup(note->boot);
+    row.kernel_cmdline = strdup(note->kernel_cmdline);
+    row.deployment = take_text(&r.deployment);
+    row.revision = r.revision;
+    row.created_ms = r.created_ms;
     if (!row.name || !row.runtime || !row.reason || !row.boot || !row.kernel_cmdline || !row.deployment)
         return vl_fail_errno(err, ENOMEM, "read the record");
     *ret = row;

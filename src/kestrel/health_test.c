@@ -240,7 +240,7 @@ static void spend(struct bench *b, int64_t ms)
 static void test_http_passes(void **state)
 {
     static const char *const replies[] = {OK, "HTTP/1.0 204 None\r\n\r\n", "HTTP/1.1 299\n",
-                                          "HTTP/1.1 103 Early\r\nA: b\r\n\r\n" OK};
+                                          ("HTTP/1.1 103 Early\r\nA: b\r\n\r\n" OK)};
     char expected[200];
 
     (void)state;

@@ -24,7 +24,7 @@ static const struct field workload_fields[] = {
 static const char *const health_types[] = {"http", "tcp", "exec", NULL};
 
 #define AT(member) offsetof(struct health_check, member)
-#define HOUR_MS    3600000
+#define HOUR_MS    3600000ll
 static const struct field health_check_fields[] = {
     {"type", FIELD_STRING, .offset = AT(type), .choices = health_types},
     {"endpoint", FIELD_STRING, .offset = AT(endpoint), .max = 2048},

@@ -264,12 +264,14 @@ static void on_signal(int signo, void *arg)
     loop_stop(d->loop);
 }
 
-/* Every child has somebody who waits for it; this is for shims that took longer than that. */
+/* Every child has somebody who waits for it; this is for shims that took longer than that, or were killed. */
 static void on_child(int signo, void *arg)
 {
+    const struct daemon *d = arg;
+
     (void)signo;
-    (void)arg;
     proc_reap_late();
+    if (d->engine) engine_child_ended(d->engine);
 }
 
 static void daemon_close(struct daemon *d)

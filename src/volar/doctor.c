@@ -151,7 +151,8 @@ static void check_drift(struct report *rep)
     }
     findings = json_object_get(answer, "findings");
     if (json_array_size(findings) == 0) report(rep, FINE, "drift", "registry and host agree");
-    json_array_foreach(findings, i, f) check_finding(rep, f);
+    for (i = 0; (f = json_array_get(findings, i)); i++)
+        check_finding(rep, f);
 }
 
 /* --- what is there without it

@@ -37,7 +37,8 @@
 
 #define KINDS(X)                                                                                                       \
     X(open)                                                                                                            \
-    X(openat) X(openat2) X(opendir) X(fdopendir) X(read) X(read_stream) X(write) X(write_stream) X(fsync) X(fdatasync) \
+    X(openat)                                                                                                          \
+    X(openat2) X(opendir) X(fdopendir) X(read) X(read_stream) X(write) X(write_stream) X(fsync) X(fdatasync)           \
         X(ftruncate) X(copy_file_range) X(renameat) X(unlink) X(unlinkat) X(mkdir) X(mkdirat) X(fchmod) X(fchown)      \
             X(stat) X(fstat) X(fstatat) X(statvfs) X(access) X(flock) X(dup) X(mmap) X(mremap) X(socket) X(bind)       \
                 X(listen) X(connect) X(accept4) X(pipe2) X(eventfd) X(epoll_ctl) X(epoll_wait) X(poll) X(pidfd_open)   \
