@@ -37,8 +37,9 @@ format: ## Format the C and C++ sources as CI wants them
 	@find src tests examples -name '*.[ch]' -o -name '*.cc' | xargs clang-format-14 -i
 
 .PHONY: bench
-bench: all kernel ## Boot time against bare QEMU, memory and sizes
+bench: all kernel ## Boot time and a fleet against bare QEMU, memory and sizes
 	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/boot
+	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/fleet
 
 .PHONY: install
 install: $(BUILD)/build.ninja ## Install what is built, kernel included, below DESTDIR= PREFIX=/usr/local
