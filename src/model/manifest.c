@@ -34,8 +34,8 @@ static const struct field manifest_fields[] = {
     {"resources", FIELD_OBJECT, .offset = AT(resources), .sub = &resources_schema},
     {"initramfs", FIELD_OBJECT, .flags = FIELD_EMIT, .offset = AT(initramfs), .sub = &medium_schema},
     {"workload", FIELD_OBJECT, .offset = AT(workload), .sub = &workload_schema}, /* settling says where required */
-    {"image", FIELD_STRING, .flags = FIELD_IGNORED},
-    {"image_digest", FIELD_STRING, .flags = FIELD_IGNORED},
+    {"image", FIELD_STRING, .offset = AT(image), .max = 4096},
+    {"image_digest", FIELD_STRING, .offset = AT(image_digest), .max = 128},
     {"openapi", FIELD_STRING, .flags = FIELD_IGNORED},
     {"disks", FIELD_OBJECTS, .flags = FIELD_IGNORED},
     {"health_check", FIELD_OBJECT, .offset = AT(health_check), .sub = &health_check_schema},

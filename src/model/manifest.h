@@ -23,6 +23,9 @@ struct workload {
     struct strmap env;
     char *workdir; /* absolute; NULL: / */
     char *user; /* "uid", "uid:gid", "name" or "name:group" of the image's own /etc/passwd and /etc/group; NULL: root */
+    char *stop_signal;         /* "SIGQUIT", "QUIT" or a number: how it is asked to end; NULL: SIGTERM */
+    struct strv volumes;       /* absolute paths that the image wants to be writable and of their own */
+    struct strv exposed_ports; /* "80/tcp": where it listens, for who publishes them; the first of TCP is base_url's */
 };
 
 /*
@@ -68,6 +71,7 @@ struct manifest {
     bool enabled;
     struct strmap labels;
     struct resources resources;
+    char *image, *image_digest; /* what it was built from, for people */
     struct medium initramfs;
     struct workload workload;
     struct health_check health_check;

@@ -5,7 +5,9 @@
 
 /* The root file system of an oci_rootfs plugin, which this version reads to return it, not to boot it. */
 struct rootfs {
-    char *url, *checksum, *format;
+    char *url, *checksum, *format; /* format: of the disk; fstype: of the file system on it */
+    char *fstype;                  /* NULL: not given */
+    int64_t size;                  /* bytes, 0 unknown */
 };
 extern const struct schema rootfs_schema;
 
@@ -33,6 +35,11 @@ struct base_url {
 int base_url_parse(const char *url, struct base_url *ret); /* -EINVAL for any other form */
 
 bool has_control(const char *s);
+
+/* The keys of the workload that say what an image's builder meant: signal, volumes, ports. */
+int image_keys_settle(struct workload *w, struct vl_error *err);
+/* ".." as a part of the path. */
+bool path_climbs(const char *path);
 
 /* Takes the white space off both ends, in place. */
 void trim_text(char *s);

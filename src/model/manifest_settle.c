@@ -143,8 +143,7 @@ static int check_env(const struct strmap *env, struct vl_error *err)
     return 0;
 }
 
-/* ".." as a part of the path. */
-static bool climbs(const char *path)
+bool path_climbs(const char *path)
 {
     for (const char *part = path; part; part = strchr(part, '/')) {
         part += *part == '/';
@@ -159,7 +158,7 @@ static int settle_workdir(char **slot, struct vl_error *err)
     int r;
 
     if ((r = settle_text(slot, "workload.workdir", err)) < 0) return r;
-    if (!*slot || ((*slot)[0] == '/' && !climbs(*slot))) return 0;
+    if (!*slot || ((*slot)[0] == '/' && !path_climbs(*slot))) return 0;
     return vl_fail(err, VL_INVALID, "workload.workdir is %s: write an absolute path without \"..\"",
                    quoted(*slot, shown));
 }
@@ -218,7 +217,8 @@ static int settle_workload(struct manifest *m, struct vl_error *err)
     if ((r = settle_entrypoint(w, err)) < 0) return r;
     if ((r = check_env(&w->env, err)) < 0) return r;
     if ((r = settle_workdir(&w->workdir, err)) < 0) return r;
-    return settle_user(&w->user, err);
+    if ((r = settle_user(&w->user, err)) < 0) return r;
+    return image_keys_settle(w, err);
 }
 
 int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)

@@ -8,6 +8,8 @@ static const struct field rootfs_fields[] = {
     {"url", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs, url), .max = 4096},
     {"checksum", FIELD_STRING, .offset = offsetof(struct rootfs, checksum), .max = 128},
     {"format", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs, format), .max = 32},
+    {"fstype", FIELD_STRING, .offset = offsetof(struct rootfs, fstype), .max = 32},
+    {"size", FIELD_INT, .offset = offsetof(struct rootfs, size), .min = 0, .max = INT64_MAX},
 };
 const struct schema rootfs_schema = {"rootfs", sizeof(struct rootfs), rootfs_fields, ARRAY_LEN(rootfs_fields)};
 

@@ -20,6 +20,9 @@ static const struct field workload_fields[] = {
     {"env", FIELD_MAP, .offset = offsetof(struct workload, env)},
     {"workdir", FIELD_STRING, .offset = offsetof(struct workload, workdir), .max = 4095},
     {"user", FIELD_STRING, .offset = offsetof(struct workload, user), .max = 128},
+    {"stop_signal", FIELD_STRING, .offset = offsetof(struct workload, stop_signal), .max = 16},
+    {"volumes", FIELD_STRINGS, .offset = offsetof(struct workload, volumes), .max = 64},
+    {"exposed_ports", FIELD_STRINGS, .offset = offsetof(struct workload, exposed_ports), .max = 256},
 };
 static const char *const health_types[] = {"http", "tcp", "exec", NULL};
 
