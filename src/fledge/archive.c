@@ -122,6 +122,7 @@ static int write_node(const struct node *n, void *arg)
     int r;
 
     if (!n->parent) return 0; /* the guest has its root already */
+    if (w->opts->layer && (n->origin < ORIGIN_LIBRARY || (n->type == NODE_FOLDER && n->n_children > 0))) return 0;
     if ((r = check_stop(w)) < 0) return r;
     if ((r = node_path(n, path, sizeof(path))) < 0) return vl_fail_errno(w->err, r, "write the archive");
     if (!(e = archive_entry_new2(w->archive))) return vl_fail_errno(w->err, ENOMEM, "write the archive");
@@ -129,6 +130,15 @@ static int write_node(const struct node *n, void *arg)
     if (archive_write_header(w->archive, e) != ARCHIVE_OK) return fail_archive(w);
     if (n->type == NODE_FILE && (r = copy_file(w, n)) < 0) return r;
     return archive_write_finish_entry(w->archive) == ARCHIVE_OK ? 0 : fail_archive(w);
+}
+
+static int begin_layer(struct archive *a, int fd)
+{
+    return archive_write_set_format_pax_restricted(a) == ARCHIVE_OK &&
+                   archive_write_set_options(a, "hdrcharset=BINARY") == ARCHIVE_OK &&
+                   archive_write_open_fd(a, fd) == ARCHIVE_OK
+               ? 0
+               : -EIO;
 }
 
 static int begin(struct archive *a, const struct tree *t, int fd)
@@ -151,7 +161,7 @@ int archive_write_tree(const struct tree *t, int fd, const struct archive_opts *
     int r;
 
     if (!a || !chunk) return vl_fail_errno(err, ENOMEM, "write the archive");
-    if (begin(a, t, fd) < 0) return fail_archive(&w);
+    if ((opts->layer ? begin_layer(a, fd) : begin(a, t, fd)) < 0) return fail_archive(&w);
     if ((r = tree_walk(tree_root(t), write_node, &w)) < 0) return r;
     if (archive_write_close(a) != ARCHIVE_OK) return fail_archive(&w);
     *ret_unpacked = (uint64_t)archive_filter_bytes(a, 0);

@@ -2,6 +2,9 @@
 /*
  * The image tree as one zstd frame of a newc cpio archive. The same tree gives the same bytes: order, owner (root),
  * times and inode numbers come from here, not from the host. Files are streamed.
+ *
+ * Or, `layer`, as a plain tar archive to be laid over an image: without folders that are only on the way to something,
+ * as the image has a say in those.
  */
 #pragma once
 #include <signal.h>
@@ -10,7 +13,8 @@
 #include "fledge/tree.h"
 
 struct archive_opts {
-    int64_t mtime;                     /* of everything, seconds since 1970; 0 to UINT32_MAX */
+    int64_t mtime; /* of everything, seconds since 1970; 0 to UINT32_MAX */
+    bool layer;
     const volatile sig_atomic_t *stop; /* becomes a signal's number when the build is to end; NULL: never */
 };
 /* Writes to fd from its present offset. A file that is no longer what the tree says is VL_CONFLICT. */

@@ -2,7 +2,9 @@
 /* See build.h. First everything is planned and judged, then it is written. */
 #include "fledge/build.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "artifact/artifact.h"
 #include "base/io.h"
@@ -11,6 +13,7 @@
 #include "fledge/image.h"
 #include "fledge/manifest.h"
 #include "fledge/output.h"
+#include "fledge/rootfs.h"
 
 #define PATH_SIZE 4096
 #define NAME_SIZE 96
@@ -18,7 +21,8 @@
 struct build {
     const struct build_opts *opts;
     struct config config;
-    struct tree *tree;
+    struct tree *tree; /* of an initramfs */
+    struct rootfs rootfs;
     char folder[PATH_SIZE]; /* of the configuration */
     char archive_name[NAME_SIZE], manifest_name[NAME_SIZE];
     struct output output;
@@ -31,6 +35,7 @@ void build_result_done(struct build_result *r)
     free(r->version);
     free(r->archive);
     free(r->manifest);
+    free(r->digest);
     strv_done(&r->libraries);
     *r = (struct build_result){0};
 }
@@ -39,6 +44,7 @@ static void build_done(struct build *b)
 {
     config_done(&b->config);
     tree_free(b->tree);
+    rootfs_done(&b->rootfs);
     output_done(&b->output);
     build_result_done(&b->result);
 }
@@ -59,15 +65,11 @@ static int find_folder(struct build *b, struct vl_error *err)
     return 0;
 }
 
-static int plan(struct build *b, struct vl_error *err)
+static int plan_initramfs(struct build *b, const char *output, struct vl_error *err)
 {
-    const char *output = b->opts->output;
     char kestrel[PATH_SIZE];
     int r;
 
-    if ((r = find_folder(b, err)) < 0) return r;
-    if ((r = config_read(b->opts->config, &b->config, err)) < 0) return r;
-    if (!output) output = b->folder;
     if ((r = find_installed("kestrel", b->opts->kestrel, kestrel, sizeof(kestrel), err)) < 0) return r;
     if ((r = output_open(output, &b->output, err)) < 0) return r;
     const struct image_sources from = {b->folder, output, kestrel};
@@ -76,13 +78,98 @@ static int plan(struct build *b, struct vl_error *err)
     return 0;
 }
 
+/* What it is to be is judged before anything is fetched; the folder too. */
+static int plan_rootfs(struct build *b, const char *output, struct vl_error *err)
+{
+    int r;
+
+    if ((r = output_open(output, &b->output, err)) < 0) return r;
+    r = rootfs_build(b->opts, &b->config, b->folder, output, &b->rootfs, &b->result.libraries, err);
+    if (r < 0) return r;
+    b->result.n_files = b->rootfs.result.files;
+    b->result.unpacked = b->rootfs.result.unpacked;
+    b->result.packed = b->rootfs.result.size;
+    b->result.n_layers = b->rootfs.n_layers;
+    b->result.cached = b->rootfs.cached;
+    if (!(b->result.digest = strf_new("sha256:%s", b->rootfs.hex))) return vl_fail_errno(err, ENOMEM, "build");
+    return 0;
+}
+
+/* An image by its name alone. */
+static int config_of_reference(struct build *b, struct vl_error *err)
+{
+    b->config.rootfs = true;
+    if (!(b->config.file = strdup(b->opts->reference)) || !(b->config.image = strdup(b->opts->reference)))
+        return vl_fail_errno(err, ENOMEM, "build");
+    return 0;
+}
+
+static int choose(const char *option, const char *value, const char *const *names, int *ret, struct vl_error *err)
+{
+    for (int i = 0; value && names[i]; i++)
+        if (str_eq(names[i], value)) {
+            *ret = i;
+            return 0;
+        }
+    if (!value) return 0;
+    return vl_fail(err, VL_INVALID, "--%s is '%.60s': see `fledge build --help` for what is allowed", option, value);
+}
+
+static int apply_options(struct build *b, struct vl_error *err)
+{
+    static const char *const types[] = {[FS_SQUASHFS] = "squashfs", [FS_EXT4] = "ext4", NULL};
+    const struct build_opts *o = b->opts;
+    struct filesystem *fs = &b->config.fs;
+    int type = (int)fs->type, packing = (int)fs->packing, r;
+    bool any = o->fs_type || o->packing || o->level || o->size_mb || o->free_mb || o->max_bytes;
+
+    if (any && !b->config.rootfs)
+        return vl_fail(err, VL_INVALID, "%s has strategy \"initramfs\": options of file systems are of \"oci_rootfs\"",
+                       b->config.file);
+    if ((r = choose("filesystem", o->fs_type, types, &type, err)) < 0) return r;
+    if ((r = choose("compression", o->packing, sqfs_packings, &packing, err)) < 0) return r;
+    fs->type = (enum fs_type)type;
+    fs->packing = (enum sqfs_packing)packing;
+    if (o->level) fs->level = (int)o->level;
+    if (o->size_mb) fs->size_mb = o->size_mb;
+    if (o->free_mb) fs->free_mb = o->free_mb;
+    if (fs->type == FS_EXT4 && (o->packing || o->level))
+        return vl_fail(err, VL_INVALID, "ext4 is not compressed: leave --compression and --compression-level out");
+    if (fs->type != FS_EXT4 && (o->size_mb || o->free_mb))
+        return vl_fail(err, VL_INVALID, "squashfs is as large as its content: leave --size and --free out");
+    return 0;
+}
+
+static int plan(struct build *b, struct vl_error *err)
+{
+    const char *output = b->opts->output;
+    int r;
+
+    if (b->opts->reference) {
+        (void)strf(b->folder, sizeof(b->folder), ".");
+        r = config_of_reference(b, err);
+    } else {
+        if ((r = find_folder(b, err)) < 0) return r;
+        r = config_read(b->opts->config, &b->config, err);
+    }
+    if (r < 0 || (r = apply_options(b, err)) < 0) return r;
+    if (!output) output = b->folder;
+    return b->config.rootfs ? plan_rootfs(b, output, err) : plan_initramfs(b, output, err);
+}
+
+static const char *fs_name(const struct build *b)
+{
+    return b->config.fs.type == FS_EXT4 ? "ext4" : "squashfs";
+}
+
 static int name_files(struct build *b, struct vl_error *err)
 {
     const char *folder = b->output.folder, *name = b->config.manifest.name;
     const char *between = str_ends(folder, "/") ? "" : "/";
+    const char *kind = !b->config.rootfs ? "cpio.zst" : fs_name(b);
 
     if (str_eq(folder, ".")) folder = between = "";
-    if (strf(b->archive_name, NAME_SIZE, "%s.cpio.zst", name) < 0 ||
+    if (strf(b->archive_name, NAME_SIZE, "%s.%s", name, kind) < 0 ||
         strf(b->manifest_name, NAME_SIZE, "%s.manifest.json", name) < 0)
         return vl_fail_errno(err, ENAMETOOLONG, "name the files of '%s'", name);
     b->result.name = strdup(name);
@@ -94,22 +181,64 @@ static int name_files(struct build *b, struct vl_error *err)
     return 0;
 }
 
+static int write_archive(struct build *b, int fd, char hex[static SHA256_HEX + 1], struct vl_error *err)
+{
+    const struct archive_opts opts = {.mtime = b->opts->mtime, .stop = b->opts->stop};
+    int r = archive_write_tree(b->tree, fd, &opts, &b->result.unpacked, err);
+
+    return r < 0 ? r : sha256_fd(fd, hex, &b->result.packed, err);
+}
+
+/* The finished image out of the cache, shared with it where the file system can. */
+static int copy_image(struct build *b, int fd, char hex[static SHA256_HEX + 1], struct vl_error *err)
+{
+    auto_close int from = openat(b->rootfs.cache->blobs_fd, b->rootfs.result.hex, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int r;
+
+    if (from < 0) return vl_fail_errno(err, errno, "read the image in the cache");
+    memcpy(hex, b->rootfs.result.hex, SHA256_HEX + 1);
+    return (r = copy_fd(fd, from)) < 0 ? vl_fail_errno(err, r, "write '%s'", b->result.archive) : 0;
+}
+
+/* It lies there already, byte for byte: reading it is faster than writing it to a disk. */
+static bool image_is_there(const struct build *b)
+{
+    const struct oci_result *result = &b->rootfs.result;
+    auto_close int fd = openat(b->output.dir_fd, b->archive_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char hex[SHA256_HEX + 1];
+    struct stat st;
+
+    if (!b->config.rootfs || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) return false;
+    return (uint64_t)st.st_size == result->size && sha256_fd(fd, hex, NULL, NULL) == 0 && str_eq(hex, result->hex);
+}
+
 static int write_files(struct build *b, struct vl_error *err)
 {
-    const struct archive_opts opts = {b->opts->mtime, b->opts->stop};
     char hex[SHA256_HEX + 1];
     auto_free char *text = NULL;
     int archive_fd = -1, manifest_fd = -1, r;
 
-    if ((r = output_add(&b->output, b->archive_name, &archive_fd, err)) < 0) return r;
+    if (image_is_there(b)) {
+        memcpy(hex, b->rootfs.result.hex, sizeof(hex));
+    } else {
+        if ((r = output_add(&b->output, b->archive_name, &archive_fd, err)) < 0) return r;
+        r = b->config.rootfs ? copy_image(b, archive_fd, hex, err) : write_archive(b, archive_fd, hex, err);
+        if (r < 0) return r;
+    }
     if ((r = output_add(&b->output, b->manifest_name, &manifest_fd, err)) < 0) return r;
-    if ((r = archive_write_tree(b->tree, archive_fd, &opts, &b->result.unpacked, err)) < 0) return r;
-    if ((r = sha256_fd(archive_fd, hex, &b->result.packed, err)) < 0) return r;
-    r = manifest_write(&b->config.manifest, b->archive_name, hex, b->result.packed, &text, err);
-    if (r < 0) return r;
+    const struct built built = {b->archive_name, hex, b->result.packed, b->config.rootfs ? fs_name(b) : NULL};
+    if ((r = manifest_write(&b->config.manifest, &built, &text, err)) < 0) return r;
     if ((r = write_all(manifest_fd, text, strlen(text), -1)) < 0)
         return vl_fail_errno(err, r, "write '%s'", b->result.manifest);
     return output_commit(&b->output, err);
+}
+
+/* It goes on growing only if somebody else is building: who ends last makes it fit. */
+static void bound_cache(struct build *b)
+{
+    struct oci_pruned pruned;
+
+    if (b->rootfs.cache && !b->rootfs.cached) (void)oci_cache_prune(b->rootfs.cache, OCI_CACHE_MAX, &pruned, NULL);
 }
 
 int build_run(const struct build_opts *opts, struct build_result *ret, struct vl_error *err)
@@ -123,6 +252,7 @@ int build_run(const struct build_opts *opts, struct build_result *ret, struct vl
         (void)vl_wrap(err, "build %s", b.result.archive);
         return r;
     }
+    bound_cache(&b);
     *ret = b.result;
     b.result = (struct build_result){0};
     return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `fledge build`: from fledge.toml to <name>.cpio.zst and <name>.manifest.json, both or neither. */
+/*
+ * `fledge build`: from fledge.toml, or from an image alone, to an artifact (<name>.cpio.zst, .squashfs or .ext4) and
+ * <name>.manifest.json, both or neither.
+ */
 #pragma once
 #include <signal.h>
 
@@ -7,11 +10,18 @@
 #include "base/str.h"
 
 struct build_opts {
-    const char *config;                /* path of fledge.toml */
-    const char *output;                /* folder of the artifact; NULL: the configuration's */
-    const char *kestrel;               /* NULL: the installed one */
-    int64_t mtime;                     /* of all files in the image */
-    const volatile sig_atomic_t *stop; /* as archive.h has it */
+    const char *config;    /* path of fledge.toml */
+    const char *reference; /* an image: there is no fledge.toml */
+    const char *output;    /* folder of the artifact; NULL: the configuration's, with a reference the current one */
+    const char *kestrel;   /* NULL: the installed one */
+    int64_t mtime;         /* of all files that come from here */
+    /* Of a rootfs, over what the file says: as in [filesystem]; NULL and 0 are nothing. */
+    const char *fs_type, *packing;
+    uint64_t level, size_mb, free_mb;
+    uint64_t max_bytes; /* of its content; 0: as job.h has it */
+    int timeout_s;
+    const volatile sig_atomic_t *stop;             /* as archive.h has it */
+    void (*progress)(void *arg, const char *line); /* NULL: nobody looks */
 };
 
 struct build_result {
@@ -19,6 +29,9 @@ struct build_result {
     size_t n_files;                            /* in the image, folders not counted */
     struct strv libraries;                     /* that came along, a line each */
     uint64_t unpacked, packed;                 /* bytes */
+    char *digest;                              /* of the OCI image; NULL: an initramfs */
+    size_t n_layers;
+    bool cached; /* it was built before */
 };
 void build_result_done(struct build_result *r);
 #define auto_build_result auto_(build_result_done) struct build_result

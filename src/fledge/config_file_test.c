@@ -9,6 +9,8 @@
 #define P       "[plugin]\nname = \"web\"\nversion = \"1.0.0\"\nstrategy = \"initramfs\"\n"
 #define M       "[[file_mappings]]\nsource = \"./web\"\ndest = \"/bin/web\"\n" /* lines 5 to 7 */
 #define W       "[workload]\nentrypoint = [\"/bin/web\"]\n"                    /* lines 8 and 9 */
+#define R       "[plugin]\nname = \"web\"\nversion = \"1.0.0\"\nstrategy = \"oci_rootfs\"\n"
+#define O       "[oci_source]\nimage = \"nginx\"\n" /* lines 5 and 6 */
 #define AFTER_M "fledge.toml:8:"
 #define AFTER_W "fledge.toml:10:"
 
@@ -42,20 +44,43 @@ static const struct {
     {"[plugin]\nname = \"a\"\nversion = 1.0\n",
      "fledge.toml:3:11: plugin.version is a float, expected a string: write version"},
     {"[plugin]\nversion = 2001-01-01\n", "fledge.toml:2:11: plugin.version is a date or time, expected a string"},
-    {"[plugin]\nstrategy = \"oci_rootfs\"\n[oci_source]\nimage = \"x\"\n",
-     "fledge.toml:2:12: plugin.strategy \"oci_rootfs\" needs a later version of fledge: map"},
-    {"[plugin]\nstrategy = \"iso\"\n", "fledge.toml:2:12: plugin.strategy is \"iso\", allowed: \"initramfs\""},
+    {"[plugin]\nstrategy = \"iso\"\n",
+     "fledge.toml:2:12: plugin.strategy is \"iso\", allowed: \"initramfs\", \"oci_rootfs\""},
+    /* rootfs */
+    {R, "fledge.toml:1:1: oci_source is missing: add [oci_source] with image = "},
+    {R "[oci_source]\n", "fledge.toml:5:1: oci_source.image is missing: add image = "},
+    {R "[oci_source]\nimage = 5\n", "fledge.toml:6:9: oci_source.image is an integer, expected a string"},
+    {R "[oci_source]\nimage = \"\"\n", "fledge.toml:6:9: oci_source.image is empty"},
+    {R O "[filesystem]\ntype = \"xfs\"\n",
+     "fledge.toml:8:8: filesystem.type is \"xfs\", allowed: \"squashfs\", \"ext4\""},
+    {R O "[filesystem]\ncompression_level = 23\n",
+     "fledge.toml:8:21: filesystem.compression_level is 23, allowed 0 to 22"},
+    {R O "[filesystem]\ncompression_level = -1\n", "fledge.toml:8:21: filesystem.compression_level is -1: write"},
+    {R O "[filesystem]\ncompression = \"brotli\"\n",
+     "fledge.toml:8:15: filesystem.compression is \"brotli\", allowed: "},
+    {R O "[filesystem]\nsize_mb = 100\n", "fledge.toml:8:1: filesystem.size_mb is of type = \"ext4\": remove it, or"},
+    {R O "[filesystem]\ntype = \"ext4\"\ncompression = \"zstd\"\n",
+     "fledge.toml:9:1: filesystem.compression is of type = \"squashfs\": remove it, or"},
+    {R O "[filesystem]\ntype = \"ext4\"\npreallocate = 1\n",
+     "fledge.toml:9:15: filesystem.preallocate is an integer, expected true or false"},
+    {R O "[filesystem]\ntype = \"ext4\"\nsize_mb = 99999999\n",
+     "fledge.toml:9:11: filesystem.size_mb is 99999999, allowed"},
+    {R O "[workload]\nworkdir = \"srv\"\n", "fledge.toml:8:11: workload.workdir is \"srv\": write an absolute path"},
+    {R O "[workload]\nstop_signal = \"SIGNOTHING\"\n",
+     "fledge.toml:8:15: workload.stop_signal is \"SIGNOTHING\", allowed"},
+    {R O "[workload]\nentrypoint = []\n", "fledge.toml:8:14: workload.entrypoint is empty"},
+    {P O M W, "fledge.toml:5:2: 'oci_source' is of strategy = \"oci_rootfs\": remove it, or write that strategy"},
+    {P "[filesystem]\n" M W, "fledge.toml:5:2: 'filesystem' is of strategy = \"oci_rootfs\""},
     {"plugin = 1\n", "fledge.toml:1:10: plugin is an integer, expected a table: write [plugin]"},
     {"[[plugin]]\n", "fledge.toml:1:1: plugin is an array, expected a table: write [plugin]"},
     /* unknown keys */
-    {"foo = 1\n", "fledge.toml:1:1: unknown key \"foo\": remove it; the keys here are plugin, file_mappings, workload, "
-                  "resources, health_check"},
+    {"foo = 1\n", "fledge.toml:1:1: unknown key \"foo\": remove it; the keys here are plugin, oci_source, filesystem, "
+                  "file_mappings"},
     {"[plugins]\n", "fledge.toml:1:2: unknown key \"plugins\": did you mean 'plugin'?"},
     {"[plugin]\nnmae = 1\n", "fledge.toml:2:1: unknown key \"nmae\" in 'plugin': did you mean 'name'?"},
     {"[plugin]\n  Name = 1\n", "fledge.toml:2:3: unknown key \"Name\" in 'plugin': did you mean 'name'?"},
     {"[plugin]\nentrypoint = 1\n",
      "fledge.toml:2:1: unknown key \"entrypoint\" in 'plugin': it belongs below [workload]"},
-    {P "[oci_source]\nimage = \"x\"\n", "fledge.toml:5:2: unknown key \"oci_source\": remove it"},
     {P M "owner = 0\n" W, AFTER_M
      "1: unknown key \"owner\" in 'file_mappings[0]': remove it; the keys here are source, dest, mode, libraries"},
     {P M M "sorce = 0\n" W, "fledge.toml:11:1: unknown key \"sorce\" in 'file_mappings[1]': did you mean 'source'?"},
@@ -254,6 +279,33 @@ static void test_a_command_and_a_restart(void **state)
     assert_int_equal(c.manifest.health_check.interval_ms, HEALTH_INTERVAL_MS);
 }
 
+static void test_rootfs(void **state)
+{
+    static const char text[] = R O "[filesystem]\ntype = \"ext4\"\nsize_buffer_mb = 10\npreallocate = true\n"
+                                   "[workload]\nenv = { A = \"mine\" }\nuser = \"7\"\n";
+    auto_config c = {0};
+    json_auto_t *image = json_pack("{s:{s:[ss], s:{s:s, s:s}, s:s, s:s, s:s}, s:s}", "workload", "entrypoint", "/run",
+                                   "-x", "env", "A", "its", "B", "too", "user", "root", "base_url",
+                                   "http://127.0.0.1:81", "stop_signal", "SIGQUIT", "image", "nginx");
+    struct vl_error err = {0};
+
+    (void)state;
+    parse_good(text, &c);
+    assert_true(c.rootfs && c.fs.preallocate);
+    assert_string_equal(c.image, "nginx");
+    assert_int_equal(c.fs.type, FS_EXT4);
+    assert_int_equal(c.fs.free_mb, 10);
+    assert_int_equal(config_complete(&c, image, "other", "9", &err), 0);
+    assert_string_equal(c.manifest.name, "web");
+    assert_string_equal(c.manifest.workload.entrypoint.items[1], "-x");
+    assert_string_equal(strmap_get(&c.manifest.workload.env, "A"), "mine");
+    assert_string_equal(strmap_get(&c.manifest.workload.env, "B"), "too");
+    assert_string_equal(c.manifest.workload.user, "7");
+    assert_string_equal(c.manifest.workload.type, "http");
+    assert_string_equal(c.manifest.workload.stop_signal, "SIGQUIT");
+    assert_string_equal(c.manifest.image, "nginx");
+}
+
 static void test_without_mappings(void **state)
 {
     auto_config c = {0};
@@ -312,10 +364,15 @@ static void test_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_files),         cmocka_unit_test(test_the_seed_s_own_file),
-        cmocka_unit_test(test_everything),        cmocka_unit_test(test_a_command_and_a_restart),
-        cmocka_unit_test(test_without_mappings),  cmocka_unit_test(test_deep_nesting),
-        cmocka_unit_test(test_too_many_mappings), cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_the_seed_s_own_file),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_a_command_and_a_restart),
+        cmocka_unit_test(test_without_mappings),
+        cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_too_many_mappings),
+        cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_rootfs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

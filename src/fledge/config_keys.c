@@ -11,7 +11,9 @@
 #define PATH_SIZE 160 /* of "file_mappings[12].mode" as messages show it */
 #define NAME_SIZE 24  /* longest key that near misses are looked for, and its NUL */
 
-static const char *const strategies[] = {"initramfs", NULL};
+static const char *const strategies[] = {"initramfs", "oci_rootfs", NULL};
+static const char *const file_systems[] = {"squashfs", "ext4", NULL};
+static const char *const packings[] = {"zstd", "lz4", "gzip", "xz", NULL};
 static const char *const library_choices[] = {"auto", "none", NULL};
 static const char *const types[] = {"http", "exec", NULL};
 
@@ -25,6 +27,19 @@ static const struct key plugin_keys[] = {
     {"restart", KEY_TEXT, false, "restart = \"on-failure\"", NULL, restarts},
     {0},
 };
+static const struct key source_keys[] = {
+    {"image", KEY_TEXT, true, "image = \"docker.io/library/nginx:alpine\"", NULL, NULL},
+    {0},
+};
+static const struct key filesystem_keys[] = {
+    {"type", KEY_TEXT, false, "type = \"squashfs\"", NULL, file_systems},
+    {"compression", KEY_TEXT, false, "compression = \"zstd\"", NULL, packings},
+    {"compression_level", KEY_COUNT, false, "compression_level = 15", NULL, NULL},
+    {"size_mb", KEY_NUMBER, false, "size_mb = 2048", NULL, NULL},
+    {"size_buffer_mb", KEY_COUNT, false, "size_buffer_mb = 256", NULL, NULL},
+    {"preallocate", KEY_BOOL, false, "preallocate = true", NULL, NULL},
+    {0},
+};
 static const struct key mapping_keys[] = {
     {"source", KEY_TEXT, true, "source = \"./program\"", NULL, NULL},
     {"dest", KEY_TEXT, true, "dest = \"/usr/local/bin/program\"", NULL, NULL},
@@ -33,12 +48,13 @@ static const struct key mapping_keys[] = {
     {0},
 };
 static const struct key workload_keys[] = {
-    {"entrypoint", KEY_TEXTS, true, "entrypoint = [\"/usr/local/bin/program\", \"--option\"]", NULL, NULL},
+    {"entrypoint", KEY_TEXTS, false, "entrypoint = [\"/usr/local/bin/program\", \"--option\"]", NULL, NULL},
     {"env", KEY_MAP, false, "env = { NAME = \"value\" }", NULL, NULL},
     {"workdir", KEY_TEXT, false, "workdir = \"/srv\"", NULL, NULL},
     {"user", KEY_TEXT, false, "user = \"1000:1000\"", NULL, NULL},
     {"type", KEY_TEXT, false, "type = \"exec\"", NULL, types},
     {"base_url", KEY_TEXT, false, "base_url = \"http://127.0.0.1:80\"", NULL, NULL},
+    {"stop_signal", KEY_TEXT, false, "stop_signal = \"SIGQUIT\"", NULL, NULL},
     {0},
 };
 static const struct key resources_keys[] = {
@@ -60,8 +76,10 @@ static const struct key health_check_keys[] = {
 };
 const struct key config_keys[] = {
     {"plugin", KEY_TABLE, true, "[plugin]", plugin_keys, NULL},
+    {"oci_source", KEY_TABLE, false, "[oci_source]", source_keys, NULL},
+    {"filesystem", KEY_TABLE, false, "[filesystem]", filesystem_keys, NULL},
     {"file_mappings", KEY_TABLES, false, "[[file_mappings]]", mapping_keys, NULL},
-    {"workload", KEY_TABLE, true, "[workload]", workload_keys, NULL},
+    {"workload", KEY_TABLE, false, "[workload]", workload_keys, NULL},
     {"resources", KEY_TABLE, false, "[resources]", resources_keys, NULL},
     {"health_check", KEY_TABLE, false, "[health_check]", health_check_keys, NULL},
     {0},
@@ -295,6 +313,8 @@ static int check_value(const struct check *c, const char *path, const struct key
     case KEY_NUMBER:
     case KEY_COUNT:
         return check_number(c, path, key, node);
+    case KEY_BOOL:
+        return node->type == TOML_BOOL ? 0 : fail_type(c, path, key, node, "true or false");
     case KEY_MODE:
         return check_mode(c, path, key, node);
     case KEY_TABLE:
@@ -326,15 +346,30 @@ static int check_table(const struct check *c, const char *path, const struct key
     return 0;
 }
 
-/* Asked first, as a file for it has other keys too. */
+/* What one strategy needs and the other has no use for. */
 static int check_strategy(const struct check *c, const struct toml_node *root)
+{
+    const struct toml_node *source = toml_get(root, "oci_source"), *fs = toml_get(root, "filesystem");
+    const struct toml_node *workload = toml_get(root, "workload");
+    bool rootfs = keys_say_rootfs(root);
+
+    if (rootfs && !source)
+        return fail_at(c, root->at, "oci_source is missing: add [oci_source] with %s", source_keys[0].example);
+    if (!rootfs && (source || fs))
+        return fail_at(c, (source ? source : fs)->key_at,
+                       "'%s' is of strategy = \"oci_rootfs\": remove it, or write that strategy",
+                       source ? "oci_source" : "filesystem");
+    if (rootfs) return 0;
+    if (!workload) return fail_at(c, root->at, "workload is missing: add [workload]");
+    if (toml_get(workload, "entrypoint")) return 0;
+    return fail_at(c, workload->at, "workload.entrypoint is missing: add %s", workload_keys[0].example);
+}
+
+bool keys_say_rootfs(const struct toml_node *root)
 {
     const struct toml_node *strategy = toml_get(toml_get(root, "plugin"), "strategy");
 
-    if (!strategy || strategy->type != TOML_STRING || !str_eq(strategy->text, "oci_rootfs")) return 0;
-    return fail_at(c, strategy->at,
-                   "plugin.strategy \"oci_rootfs\" needs a later version of fledge: map the program's files with "
-                   "[[file_mappings]] and write strategy = \"initramfs\"");
+    return strategy && strategy->type == TOML_STRING && str_eq(strategy->text, "oci_rootfs");
 }
 
 int keys_check(const char *file, const struct toml_node *root, struct vl_error *err)
@@ -342,6 +377,6 @@ int keys_check(const char *file, const struct toml_node *root, struct vl_error *
     const struct check c = {file, err};
     int r;
 
-    if ((r = check_strategy(&c, root)) < 0) return r;
-    return check_table(&c, "", config_keys, root);
+    if ((r = check_table(&c, "", config_keys, root)) < 0) return r;
+    return check_strategy(&c, root);
 }

@@ -10,6 +10,7 @@ enum key_type {
     KEY_MAP,    /* a table of strings, empty ones too */
     KEY_NUMBER, /* an integer above 0; its range is the manifest's business */
     KEY_COUNT,  /* the same, and 0 */
+    KEY_BOOL,   /* true or false */
     KEY_MODE,   /* permission bits, written in octal */
     KEY_TABLE,  /* [name] with `keys` */
     KEY_TABLES, /* [[name]] with `keys` each */
@@ -25,6 +26,8 @@ struct key {
 };
 extern const struct key config_keys[];
 
+/* Who writes the strategy's name wrong is told of it by keys_check. */
+bool keys_say_rootfs(const struct toml_node *root);
 /* Unknown keys, wrong types, what is missing: VL_INVALID begins with "file:line:column: ". */
 int keys_check(const char *file, const struct toml_node *root, struct vl_error *err);
 /* NULL if the table is NULL or has no such key. */

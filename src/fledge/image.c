@@ -63,6 +63,19 @@ static int check_memory(const struct config *c, const struct tree *t, struct vl_
                    c->file, size / MIB, memory, need + 64);
 }
 
+int image_plan_layer(const struct config *c, const struct image_sources *from, struct tree **ret,
+                     struct strv *ret_brought, struct vl_error *err)
+{
+    auto_(tree_freep) struct tree *t = NULL;
+    int r;
+
+    if ((r = tree_new(&t, err)) < 0) return r;
+    if ((r = mappings_apply(c, from->folder, from->output, t, err)) < 0) return r;
+    if ((r = libraries_add(c, t, ret_brought, err)) < 0) return r;
+    *ret = take_ptr(t);
+    return 0;
+}
+
 int image_plan(const struct config *c, const struct image_sources *from, struct tree **ret, struct strv *ret_brought,
                struct vl_error *err)
 {

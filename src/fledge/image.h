@@ -11,6 +11,9 @@ struct image_sources {
     const char *kestrel; /* becomes /init */
 };
 
+/* Of a rootfs: its mappings alone, to be laid over what is in the image. */
+int image_plan_layer(const struct config *c, const struct image_sources *from, struct tree **ret,
+                     struct strv *ret_brought, struct vl_error *err);
 /* ret_brought, if not NULL, gets a line for each library that came along. *ret is the caller's. */
 int image_plan(const struct config *c, const struct image_sources *from, struct tree **ret, struct strv *ret_brought,
                struct vl_error *err);

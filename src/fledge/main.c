@@ -4,176 +4,54 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/opt.h"
 #include "base/str.h"
 #include "config.h"
-#include "fledge/build.h"
+#include "fledge/command.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSE = 2 };
-
-static const char about[] = "fledge - turns programs into bootable appliances for Volant";
-static const char epilogue[] = "\nExit codes: 0 built, 1 failed (the reason is on stderr; nothing was left behind), "
+static const char about[] = "fledge - turns programs and OCI images into bootable appliances for Volant";
+static const char epilogue[] = "\nExit codes: 0 done, 1 failed (the reason is on stderr; nothing was left behind), "
                                "2 misuse of the command line.\n";
 static const char build_details[] =
-    "Writes NAME.cpio.zst and NAME.manifest.json; needs no root. The same input gives the same bytes;\n"
-    "SOURCE_DATE_EPOCH sets the time of all files (default 0). A fledge.toml with every key:\n"
+    "Of what fledge.toml says, or of an IMAGE alone, writes NAME.cpio.zst (strategy \"initramfs\"),\n"
+    "NAME.squashfs or NAME.ext4 (\"oci_rootfs\"), and NAME.manifest.json; needs no root. The same input\n"
+    "gives the same bytes; SOURCE_DATE_EPOCH sets the time of files that come from this host (default 0).\n"
     "\n"
-    "  [plugin]\n"
-    "  name = \"web\"                      # also of the files that are written\n"
-    "  version = \"1.0.0\"\n"
-    "  strategy = \"initramfs\"            # the image is unpacked into the guest's memory\n"
-    "  restart = \"no\"                    # or \"on-failure\", \"always\": when its VMs end\n"
-    "\n"
-    "  [[file_mappings]]                 # any number, applied in this order\n"
-    "  source = \"/usr/sbin/nginx\"        # absolute, or relative to this file; folders whole and deep\n"
-    "  dest = \"/usr/sbin/nginx\"          # absolute; \"/etc/\" puts a file there under its own name\n"
-    "  mode = 0o755                      # octal; default by the source and the destination\n"
-    "  libraries = \"auto\"                # shared libraries and loader come along; or \"none\"\n"
-    "\n"
-    "  [workload]\n"
-    "  entrypoint = [\"/usr/sbin/nginx\", \"-g\", \"daemon off;\"]\n"
-    "  env = { LANG = \"C.UTF-8\" }\n"
-    "  workdir = \"/\"\n"
-    "  user = \"0:0\"                      # UID, UID:GID, NAME or NAME:GROUP; default root\n"
-    "  type = \"http\"                     # default \"exec\", or \"http\" where base_url is given\n"
-    "  base_url = \"http://127.0.0.1:80\"\n"
-    "\n"
-    "  [resources]                       # what a VM gets where its creation says nothing else\n"
-    "  cpu_cores = 1\n"
-    "  memory_mb = 256\n"
-    "\n"
-    "  [health_check]                    # run in the guest; a VM is ready once it has passed\n"
-    "  type = \"http\"                     # 2xx from endpoint; \"tcp\": port accepts; \"exec\": command ends with 0\n"
-    "  endpoint = \"/healthz\"             # resolved against base_url\n"
-    "  port = 80                         # default: that of base_url\n"
-    "  interval_ms = 10000               # and check_timeout_ms, retries, start_period_ms, timeout_ms\n"
+    "`fledge init` writes a fledge.toml with every key. An IMAGE is named as in a registry, or is a\n"
+    "folder or archive: oci:FOLDER, oci-archive:FILE, docker-archive:FILE. Registries are asked with\n"
+    "skopeo, with its mirrors and logins (`skopeo login`, ~/.docker/config.json). Layers and results\n"
+    "are kept below ~/.cache/volant: what was built once is there at once.\n"
     "\n"
     "Examples:\n"
     "  fledge build                      # ./fledge.toml\n"
-    "  fledge build -c web/fledge.toml -o /tmp/appliances\n";
+    "  fledge build -c web/fledge.toml -o /tmp/appliances\n"
+    "  fledge build docker.io/library/nginx:alpine\n"
+    "  fledge build --filesystem ext4 --free 512 docker-archive:app.tar\n";
+static const char init_details[] = "Examples:\n"
+                                   "  fledge init\n"
+                                   "  fledge init --strategy initramfs\n";
+static const char inspect_details[] = "Examples:\n"
+                                      "  fledge inspect docker.io/library/nginx:alpine\n"
+                                      "  fledge inspect --json web.manifest.json\n";
 
-static bool verbose, quiet;
-static volatile sig_atomic_t stop_signal;
-
-static const struct opt global_opts[] = {
-    {"verbose", 'v', OPT_FLAG, NULL, "Also list the libraries that came along", 0, 0, &verbose},
-    {"quiet", 'q', OPT_FLAG, NULL, "Print errors only", 0, 0, &quiet},
-    {0},
-};
-#define GLOBAL                                                                                                         \
-    {                                                                                                                  \
-        .name = "", .type = OPT_TABLE, .dest = (void *)global_opts                                                     \
-    }
-
-static const char *config_file = "fledge.toml", *output_folder, *kestrel_file;
-static const struct opt build_opts[] = {
-    {"config", 'c', OPT_STRING, "FILE", "What to build (default: fledge.toml)", 0, 0, &config_file},
-    {"output", 'o', OPT_STRING, "DIR", "Folder to write to (default: that of FILE)", 0, 0, &output_folder},
-    {"kestrel", 0, OPT_STRING, "FILE", "The guest's agent (default: VOLANT_KESTREL, or the one installed with fledge)",
-     0, 0, &kestrel_file},
-    GLOBAL,
-    {0},
-};
 static const struct opt version_opts[] = {GLOBAL, {0}};
 
-static int build(void *ctx, int argc, char *const *argv);
 static int version(void *ctx, int argc, char *const *argv);
 
 static const struct command commands[] = {
-    {"build", "", "Build an appliance from a fledge.toml", build_details, build_opts, build},
+    {"build", "[IMAGE]", "Build an appliance from a fledge.toml, or from an image", build_details, build_command_opts,
+     command_build},
+    {"init", "", "Write a fledge.toml to begin with", init_details, init_opts, command_init},
+    {"validate", "[FILE]", "Check a fledge.toml", NULL, validate_opts, command_validate},
+    {"inspect", "IMAGE|FILE", "Show what an image or a built manifest says", inspect_details, inspect_opts,
+     command_inspect},
+    {"prune", "", "Make the cache smaller", NULL, prune_opts, command_prune},
     {"version", "", "Print the version", NULL, version_opts, version},
     {0},
 };
 
-/* Names of files and texts of TOML may hold anything: a terminal gets what is printable. */
-static int report(const char *msg, int code)
-{
-    auto_strbuf text = {0};
-
-    strbuf_add_printable(&text, msg, strlen(msg));
-    (void)fprintf(stderr, "fledge: %s\n", text.data ? text.data : "out of memory");
-    return code;
-}
-
-/* -1 to go on, or the exit code. */
-static int parse(const struct command *command, int argc, char *const *argv)
-{
-    const char *operands[1];
-    size_t n_operands = 0;
-    struct vl_error err = {0};
-    bool help = false;
-
-    if (opt_parse(command->opts, argc, argv, operands, 0, &n_operands, &help, &err) < 0) {
-        (void)report(err.msg, EXIT_MISUSE);
-        (void)fprintf(stderr, "See `fledge %s --help`.\n", command->name);
-        return EXIT_MISUSE;
-    }
-    if (!help) return -1;
-    command_help(stdout, "fledge", command, global_opts);
-    return EXIT_DONE;
-}
-
-static int find_mtime(int64_t *ret, struct vl_error *err)
-{
-    const char *text = getenv("SOURCE_DATE_EPOCH"); /* NOLINT(concurrency-mt-unsafe): one thread */
-    uint64_t value;
-
-    if (!text || !*text) return 0;
-    if (parse_u64(text, 0, UINT32_MAX, &value) < 0)
-        return vl_fail(err, VL_INVALID, "SOURCE_DATE_EPOCH is '%s': write seconds since 1970, at most %u", text,
-                       UINT32_MAX);
-    *ret = (int64_t)value;
-    return 0;
-}
-
-static void size_text(uint64_t bytes, char buf[static 24])
-{
-    if (bytes < 1000000)
-        (void)strf(buf, 24, "%.1f kB", (double)bytes / 1e3);
-    else
-        (void)strf(buf, 24, "%.1f MB", (double)bytes / 1e6);
-}
-
-static void print_result(const struct build_result *r, int64_t ms)
-{
-    char unpacked[24], packed[24];
-
-    size_text(r->unpacked, unpacked);
-    size_text(r->packed, packed);
-    (void)printf("Built %s %s in %.1f s\n", r->name, r->version, (double)ms / 1e3);
-    (void)printf("  files      %zu, of which libraries that came along: %zu\n", r->n_files, r->libraries.len);
-    for (size_t i = 0; verbose && i < r->libraries.len; i++)
-        (void)printf("             %s\n", r->libraries.items[i]);
-    (void)printf("  size       %s, unpacked %s\n", packed, unpacked);
-    (void)printf("  archive    %s\n", r->archive);
-    (void)printf("  manifest   %s\n", r->manifest);
-    (void)printf("Next: volar plugins install --manifest %s\n", r->manifest);
-}
-
-static int build(void *ctx, int argc, char *const *argv)
-{
-    const struct command *command = ctx;
-    struct build_opts opts = {.stop = &stop_signal};
-    auto_build_result result = {0};
-    struct vl_error err = {0};
-    int64_t begun = mono_ms();
-    int code;
-
-    if ((code = parse(command, argc, argv)) >= 0) return code;
-    if (find_mtime(&opts.mtime, &err) < 0) return report(err.msg, EXIT_FAILED);
-    opts.config = config_file;
-    opts.output = output_folder;
-    opts.kestrel =
-        kestrel_file ? kestrel_file : getenv("VOLANT_KESTREL"); /* NOLINT(concurrency-mt-unsafe): one thread */
-    if (build_run(&opts, &result, &err) < 0) return report(err.msg, EXIT_FAILED);
-    if (!quiet) print_result(&result, mono_ms() - begun);
-    return EXIT_DONE;
-}
-
 static int version(void *ctx, int argc, char *const *argv)
 {
-    int code = parse(ctx, argc, argv);
+    int code = cli_parse(ctx, argc, argv, NULL);
 
     if (code >= 0) return code;
     (void)printf("fledge %s\n", VOLANT_VERSION);
@@ -182,7 +60,7 @@ static int version(void *ctx, int argc, char *const *argv)
 
 static void note_signal(int signo)
 {
-    stop_signal = signo;
+    cli_stop = signo;
 }
 
 static void catch_signals(void)
@@ -239,9 +117,9 @@ int main(int argc, char **argv)
     catch_signals();
     code = command->run((void *)command, argc - 1 - words, argv + 1 + words);
     if (fflush(stdout) != 0 && code == EXIT_DONE) code = EXIT_FAILED;
-    if (stop_signal && code != EXIT_DONE) { /* ended as who sent it expects */
-        (void)signal(stop_signal, SIG_DFL);
-        (void)raise(stop_signal);
+    if (cli_stop && code != EXIT_DONE) { /* ended as who sent it expects */
+        (void)signal(cli_stop, SIG_DFL);
+        (void)raise(cli_stop);
     }
     return code;
 }

@@ -6,17 +6,37 @@
 
 #include "base/str.h"
 
-int manifest_write(const struct manifest *m, const char *url, const char *hex, uint64_t size, char **ret,
-                   struct vl_error *err)
+/* Those that follow from the name are for volantd to add. */
+static int drop_labels(json_t *j)
 {
-    auto_free char *checksum = strf_new("sha256:%s", hex), *text = NULL;
-    auto_(strbuf_done) struct strbuf line = {0};
-    json_auto_t *j = NULL;
-    struct manifest with = *m; /* borrows all of *m */
+    json_t *labels = json_object_get(j, "labels");
 
-    with.initramfs = (struct medium){.url = (char *)url, .checksum = checksum, .size = (int64_t)size};
-    with.labels = (struct strmap){0}; /* those there are follow from the name */
-    if (!checksum || !(j = schema_encode(&manifest_schema, &with)) || json_object_del(j, "labels") < 0 ||
+    (void)json_object_del(labels, "volant.plugin");
+    (void)json_object_del(labels, "volant.runtime");
+    return json_object_size(labels) > 0 ? 0 : json_object_del(j, "labels");
+}
+
+static int set_medium(json_t *j, const struct built *b, const char *checksum)
+{
+    json_t *medium = json_pack("{s:s, s:s, s:I}", "url", b->url, "checksum", checksum, "size", (json_int_t)b->size);
+
+    if (!b->fstype) return json_object_set_new(j, "initramfs", medium);
+    if (!medium || json_object_set_new(medium, "format", json_string("raw")) < 0 ||
+        json_object_set_new(medium, "fstype", json_string(b->fstype)) < 0) {
+        json_decref(medium);
+        return -1;
+    }
+    (void)json_object_del(j, "initramfs");
+    return json_object_set_new(j, "rootfs", medium);
+}
+
+int manifest_write(const struct manifest *m, const struct built *b, char **ret, struct vl_error *err)
+{
+    auto_free char *checksum = strf_new("sha256:%s", b->hex), *text = NULL;
+    auto_(strbuf_done) struct strbuf line = {0};
+    json_auto_t *j = schema_encode(&manifest_schema, m);
+
+    if (!checksum || !j || drop_labels(j) < 0 || set_medium(j, b, checksum) < 0 ||
         !(text = json_dumps(j, JSON_INDENT(2))))
         return vl_fail_errno(err, ENOMEM, "encode the manifest");
     strbuf_adds(&line, text);

@@ -4,9 +4,11 @@
 #include "base/error.h"
 #include "model/manifest.h"
 
-/*
- * The manifest as indented JSON, the caller's. `url` is the archive's name, beside the manifest; `hex` its sha256;
- * `size` its bytes.
- */
-int manifest_write(const struct manifest *m, const char *url, const char *hex, uint64_t size, char **ret,
-                   struct vl_error *err);
+/* What was built, beside the manifest: its name, its sha256, its bytes. */
+struct built {
+    const char *url, *hex;
+    uint64_t size;
+    const char *fstype; /* NULL: an initramfs; else the file system of the disk image */
+};
+/* The manifest as indented JSON, the caller's. */
+int manifest_write(const struct manifest *m, const struct built *b, char **ret, struct vl_error *err);

@@ -47,7 +47,7 @@ FLEDGE = {
     "no workload": ('[workload]\nentrypoint = ["/bin/app"]\n', "", ["fledge.toml", "workload"]),
     "entrypoint not in the image": ('entrypoint = ["/bin/app"]', 'entrypoint = ["/bin/other"]',
                                     ["fledge.toml:12", "/bin/other", "file_mappings|mapping"]),
-    "another strategy": ('"initramfs"', '"oci_rootfs"', ["fledge.toml:4", "oci_rootfs", "initramfs"]),
+    "another strategy": ('"initramfs"', '"oci_rootfs"', ["fledge.toml:1", "oci_source", "image ="]),
     "a strategy nobody knows": ('"initramfs"', '"magic"', ["fledge.toml:4", "magic", "initramfs"]),
     "missing source": ('source = "./app"', 'source = "./nothing"', ["fledge.toml:7", "nothing"]),
     "source is a table": ('source = "./app"', "source = {}", ["fledge.toml:7", "source", "string"]),

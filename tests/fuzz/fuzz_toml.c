@@ -16,7 +16,8 @@ static void check_manifest(const struct manifest *m)
     auto_manifest again = {0};
     struct vl_error err = {0};
 
-    must(manifest_write(m, "/a.cpio.zst", hex, 1, &text, &err) == 0);
+    const struct built built = {"/a.cpio.zst", hex, 1, NULL};
+    must(manifest_write(m, &built, &text, &err) == 0);
     must(json_parse(text, strlen(text), "manifest", &j, &err) == 0);
     must(manifest_decode(j, "manifest", &again, NULL, NULL, &err) == 0);
     must(str_eq(m->name, again.name) && m->workload.entrypoint.len == again.workload.entrypoint.len);
