@@ -41,6 +41,10 @@ bench: all kernel ## Boot time and a fleet against bare QEMU, memory and sizes
 	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/boot
 	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/fleet
 
+.PHONY: bench-build
+bench-build: all ## Building images: fledge against skopeo, umoci and mksquashfs
+	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/build
+
 .PHONY: install
 install: $(BUILD)/build.ninja ## Install what is built, kernel included, below DESTDIR= PREFIX=/usr/local
 	@test -e $(BUILD)/kernel/vmlinux-generic || { echo 'no kernel is built: run make kernel first' >&2; exit 1; }
