@@ -35,6 +35,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* clang-format off */
 #define KINDS(X)                                                                                                       \
     X(open)                                                                                                            \
     X(openat)                                                                                                          \
@@ -44,6 +45,7 @@
                 X(listen) X(connect) X(accept4) X(pipe2) X(eventfd) X(epoll_ctl) X(epoll_wait) X(poll) X(pidfd_open)   \
                     X(pidfd_send_signal) X(waitid) X(posix_spawn) X(pthread_create) X(malloc) X(calloc) X(realloc)     \
                         X(getrandom)
+/* clang-format on */
 
 enum kind {
 #define X(name) KIND_##name,
