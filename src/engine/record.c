@@ -55,9 +55,33 @@ char *vm_record_text(const struct vm *vm)
     return j ? json_text(j) : NULL;
 }
 
-static char *take_text(char **from)
+static char *text_or_empty(const char *s)
 {
-    return *from ? take_ptr(*from) : strdup("");
+    return strdup(s ? s : "");
+}
+
+static int row_fill(const struct vmm_note *note, const struct record *r, struct vm_row *row)
+{
+    row->id = note->id;
+    row->cpu_cores = r->cpu_cores;
+    row->memory_mb = r->memory_mb;
+    row->revision = r->revision;
+    row->created_ms = r->created_ms;
+    row->name = strdup(note->name);
+    row->boot = strdup(note->boot);
+    row->kernel_cmdline = strdup(note->kernel_cmdline);
+    row->reason = strdup("");
+    row->plugin = strdup(r->plugin);
+    row->runtime = text_or_empty(r->runtime);
+    row->deployment = text_or_empty(r->deployment);
+    row->ip_address = strdup(r->ip_address);
+    row->mac_address = strdup(r->mac_address);
+    row->config = strdup(r->config);
+    row->manifest = strdup(r->manifest);
+    return row->name && row->boot && row->kernel_cmdline && row->reason && row->plugin && row->runtime &&
+                   row->deployment && row->ip_address && row->mac_address && row->config && row->manifest
+               ? 0
+               : -ENOMEM;
 }
 
 int vm_record_row(const struct vmm_note *note, struct vm_row *ret, struct vl_error *err)
@@ -72,24 +96,7 @@ int vm_record_row(const struct vmm_note *note, struct vm_row *ret, struct vl_err
     if (name_problem(note->name)) return vl_fail(err, VL_INVALID, "its name in vm.json is none");
     if ((e = json_parse(note->record, strlen(note->record), "vm.json: record", &j, err)) < 0) return e;
     if ((e = schema_decode(&record_schema, j, "vm.json: record", &r, NULL, err)) < 0) return e;
-    row.id = note->id;
-    row.name = strdup(note->name);
-    row.plugin = take_ptr(r.plugin);
-    row.runtime = take_text(&r.runtime);
-    row.reason = strdup("");
-    row.cpu_cores = r.cpu_cores;
-    row.memory_mb = r.memory_mb;
-    row.ip_address = take_ptr(r.ip_address);
-    row.mac_address = take_ptr(r.mac_address);
-    row.config = take_ptr(r.config);
-    row.manifest = take_ptr(r.manifest);
-    row.boot = strdup(note->boot);
-    row.kernel_cmdline = strdup(note->kernel_cmdline);
-    row.deployment = take_text(&r.deployment);
-    row.revision = r.revision;
-    row.created_ms = r.created_ms;
-    if (!row.name || !row.runtime || !row.reason || !row.boot || !row.kernel_cmdline || !row.deployment)
-        return vl_fail_errno(err, ENOMEM, "read the record");
+    if ((e = row_fill(note, &r, &row)) < 0) return vl_fail_errno(err, e, "read the record");
     *ret = row;
     row = (struct vm_row){0};
     return 0;

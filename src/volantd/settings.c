@@ -50,8 +50,9 @@ static const struct setting table[] = {
      .help = "Network of the VMs: gateway .1, VMs from .10 on"},
     {"VOLANT_UID_BASE", "uid-base", "N", SET_NUMBER, offsetof(struct settings, uid_base), 65536, 4000000000, "2000000",
      "A VM runs as user N + its id, where volantd is root"},
-    {"VOLANT_CGROUP", "cgroup", "auto|off|DIR", SET_CGROUP, offsetof(struct settings, cgroup), .def = "auto",
-     .help = "A cgroup for each VM, below volantd's own where that was delegated to it, or below DIR"},
+    {"VOLANT_CGROUP", "cgroup", "WHERE", SET_CGROUP, offsetof(struct settings, cgroup), .def = "auto",
+     .help =
+         "A cgroup for each VM: auto, below volantd's own where that was delegated to it; a cgroup v2 folder; or off"},
     {"VOLANT_KERNEL_VMLINUX", "kernel", "FILE", SET_PATH, offsetof(struct settings, kernel),
      .help = "Guest kernel (default: the installed vmlinux-generic)"},
     {"VOLANT_KERNEL_DIRS", "kernel-dirs", "DIRS", SET_FOLDERS, offsetof(struct settings, kernel_dirs),
@@ -223,6 +224,18 @@ static int set_path(const char *text, const char *where, char **ret, struct vl_e
     *ret = path;
     return 0;
 }
+
+static int set_cgroup(const char *text, const char *where, char **ret, struct vl_error *err)
+{
+    char *copy;
+
+    if (!str_eq(text, "auto") && !str_eq(text, "off") && *text != '/')
+        return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed auto, off, or the absolute path of a cgroup v2", where,
+                       text);
+    if (!(copy = strdup(text))) return vl_fail_errno(err, ENOMEM, "settings");
+    *ret = copy;
+    return 0;
+}
 #ifndef __clang__
 #pragma GCC diagnostic pop
 #endif
@@ -292,10 +305,7 @@ static int set_value(const struct setting *t, const char *text, const char *wher
     case SET_PATH:
         return set_path(text, where, dest, err);
     case SET_CGROUP:
-        if (!str_eq(text, "auto") && !str_eq(text, "off") && *text != '/')
-            return vl_fail(err, VL_INVALID, "%s is '%.80s', allowed auto, off, or the absolute path of a cgroup v2",
-                           where, text);
-        return (*(char **)dest = strdup(text)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
+        return set_cgroup(text, where, dest, err);
     case SET_FOLDERS:
         return set_folders(text, where, dest, err);
     case SET_NUMBER:
