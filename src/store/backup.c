@@ -21,6 +21,7 @@
 
 #define STEP_OPS       10000 /* instructions of SQLite between two looks at the clock */
 #define PATH_MAX_BYTES 512
+#define KEPT_MAX       1000
 
 static int is_late(void *deadline_ms)
 {
@@ -100,6 +101,20 @@ static int expect_nothing(const struct store_tx *tx, const char *sql, const char
     return late_or(tx, r, "checking", err);
 }
 
+/* SQLite fills up a last page that is not whole, with bytes that nobody wrote. */
+static int check_size(const struct store_tx *tx, struct vl_error *err)
+{
+    int64_t page;
+    struct stat st;
+    int r;
+
+    if ((r = sql_number(tx, "PRAGMA page_size", &page, err)) < 0) return r;
+    if (stat(tx->path, &st) < 0) return vl_fail_errno(err, errno, "read '%s'", tx->path);
+    if (page > 0 && st.st_size % page == 0) return 0;
+    return vl_fail(err, VL_INVALID, "'%s' is damaged: it was cut off in the middle of a page, at byte %lld", tx->path,
+                   (long long)st.st_size);
+}
+
 static int check_content(const struct store_tx *tx, struct vl_error *err)
 {
     size_t version = 0;
@@ -107,10 +122,26 @@ static int check_content(const struct store_tx *tx, struct vl_error *err)
 
     if (r < 0) return r;
     if (version == 0) return vl_fail(err, VL_INVALID, "'%s' is an empty database, not a backup", tx->path);
+    if ((r = check_size(tx, err)) < 0 || (r = schema_check(tx, version, err)) < 0) return r;
     if ((r = expect_nothing(tx, "SELECT integrity_check FROM pragma_integrity_check(1) WHERE integrity_check <> 'ok'",
                             "integrity_check", err)) < 0)
         return r;
     return expect_nothing(tx, "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1", "foreign_key_check", err);
+}
+
+/*
+ * Foreign tables are looked at before they are run with; then the schema is taken forward, so that what would fail in
+ * that fails now and not when the copy has taken the database's place.
+ */
+static int check_and_settle(const struct store_tx *tx, struct vl_error *err)
+{
+    int r;
+
+    (void)sqlite3_db_config(tx->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if ((r = sql_script(tx, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", err)) < 0 ||
+        (r = check_content(tx, err)) < 0 || (r = migrate(tx, schema_steps, n_schema_steps, err)) < 0)
+        return r;
+    return sql_script(tx, "PRAGMA journal_mode = DELETE", err); /* all of it in the one file that is renamed */
 }
 
 int store_check_copy(const char *path, int64_t deadline_ms, struct vl_error *err)
@@ -119,10 +150,10 @@ int store_check_copy(const char *path, int64_t deadline_ms, struct vl_error *err
     struct vl_error own = {0};
     int r = open_reader(path, SQLITE_OPEN_READWRITE, &deadline_ms, &tx, &own);
 
-    if (r == 0) r = check_content(&tx, &own);
+    if (r == 0) r = check_and_settle(&tx, &own);
     if (r == 0) return 0;
     if (err) *err = own;
-    if (own.kind != VL_INTERNAL) return r;
+    if (own.kind != VL_INTERNAL || own.errnum != 0) return r; /* said already, or the host's fault */
     /* SQLite could not make head or tail of it. */
     return vl_fail(err, VL_INVALID, "'%s' is no backup of volantd: %s", path, sqlite3_errmsg(tx.db));
 }
@@ -157,37 +188,60 @@ int store_restore_at_next_open(const char *path, const char *copy, struct vl_err
     return (r = sync_folder_of(path)) < 0 ? vl_fail_errno(err, r, "sync the folder of %s", path) : 0;
 }
 
+static bool there(const char *path, const char *suffix)
+{
+    char name[PATH_MAX_BYTES];
+    struct stat st;
+
+    return beside(path, suffix, name, NULL) == 0 && lstat(name, &st) == 0;
+}
+
 /* Absent is fine. */
-static int set_aside(const char *path, const char *suffix, struct vl_error *err)
+static int set_aside(const char *path, const char *kept, const char *suffix, struct vl_error *err)
 {
     char from[PATH_MAX_BYTES], to[PATH_MAX_BYTES];
     int r;
 
-    if ((r = beside(path, suffix, from, err)) < 0 || (r = beside(path, ".before-restore", to, err)) < 0) return r;
-    if (strf(to + strlen(to), sizeof(to) - strlen(to), "%s", suffix) < 0)
-        return vl_fail_errno(err, ENAMETOOLONG, "%s", to);
+    if ((r = beside(path, suffix, from, err)) < 0 || (r = beside(kept, suffix, to, err)) < 0) return r;
     if (rename(from, to) < 0 && errno != ENOENT) return vl_fail_errno(err, errno, "rename %s to %s", from, to);
     return 0;
+}
+
+/*
+ * What the database is called once it is set aside: .before-restore, or .before-restore.1 and so on, as no earlier one
+ * is written over. If it has no longer its own name, an earlier attempt gave it the last of those that are there.
+ */
+static int kept_name(const char *path, char ret[static PATH_MAX_BYTES], struct vl_error *err)
+{
+    char name[PATH_MAX_BYTES];
+    bool begun = false;
+    int r = beside(path, ".before-restore", ret, err);
+
+    memcpy(name, ret, sizeof(name));
+    for (int i = 1; r == 0 && there(name, ""); i++) {
+        begun = !there(path, "") && !(there(path, "-wal") && there(name, "-wal"));
+        memcpy(ret, name, sizeof(name));
+        if (i > KEPT_MAX || strf(name, sizeof(name), "%s.before-restore.%d", path, i) < 0)
+            return vl_fail_errno(err, EEXIST, "%s: remove copies of former databases", name);
+    }
+    if (!begun) memcpy(ret, name, sizeof(name));
+    return r;
 }
 
 /*
  * The main file goes first: SQLite finds the WAL of a database by its name, so the old set is whole again once all are
  * renamed, and a new main file never meets an old WAL, as it comes last.
  */
-static int replace(const char *path, const char *pending, struct vl_error *err)
+static int replace(const char *path, const char *pending, const char *kept, struct vl_error *err)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
-    char old[PATH_MAX_BYTES];
-    struct stat st;
+    char stray[PATH_MAX_BYTES];
     int r;
 
-    if (stat(path, &st) == 0)
-        for (size_t i = 1; i < ARRAY_LEN(suffixes); i++) { /* of an earlier one that was set aside */
-            if ((r = beside(path, ".before-restore", old, err)) < 0) return r;
-            if (strf(old + strlen(old), sizeof(old) - strlen(old), "%s", suffixes[i]) >= 0) (void)unlink(old);
-        }
+    for (size_t i = 1; there(path, "") && i < ARRAY_LEN(suffixes); i++) /* of one that somebody removed */
+        if (beside(kept, suffixes[i], stray, NULL) == 0) (void)unlink(stray);
     for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        if ((r = set_aside(path, suffixes[i], err)) < 0) return r;
+        if ((r = set_aside(path, kept, suffixes[i], err)) < 0) return r;
         CRASH_POINT("restore.set_aside");
     }
     if (rename(pending, path) < 0) return vl_fail_errno(err, errno, "rename %s to %s", pending, path);
@@ -195,20 +249,30 @@ static int replace(const char *path, const char *pending, struct vl_error *err)
     return (r = sync_folder_of(path)) < 0 ? vl_fail_errno(err, r, "sync the folder of %s", path) : 0;
 }
 
-int store_restore_pending(const char *path, int64_t deadline_ms, bool *ret_restored, struct vl_error *err)
+/* It may be somebody's who only copied it there. */
+static int take_over(const char *pending, struct vl_error *err)
 {
-    char pending[PATH_MAX_BYTES];
+    auto_close int fd = open(pending, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0 || fchmod(fd, 0600) < 0 || fsync(fd) < 0) return vl_fail_errno(err, errno, "take over %s", pending);
+    return 0;
+}
+
+int store_restore_pending(const char *path, int64_t deadline_ms, char **ret_kept, struct vl_error *err)
+{
+    char pending[PATH_MAX_BYTES], kept[PATH_MAX_BYTES];
     struct stat st;
     int r;
 
-    *ret_restored = false;
     if ((r = beside(path, ".restore", pending, err)) < 0) return r;
     if (lstat(pending, &st) < 0) return errno == ENOENT ? 0 : vl_fail_errno(err, errno, "%s", pending);
     if ((r = store_check_copy(pending, deadline_ms, err)) < 0) {
         (void)vl_wrap(err, "it cannot be put back; remove it to go on with the database there is");
         return r;
     }
-    if (chmod(pending, 0600) < 0) return vl_fail_errno(err, errno, "chmod %s", pending);
-    if ((r = replace(path, pending, err)) == 0) *ret_restored = true;
-    return r;
+    if ((r = take_over(pending, err)) < 0 || (r = kept_name(path, kept, err)) < 0 ||
+        (r = replace(path, pending, kept, err)) < 0)
+        return r;
+    if (!(*ret_kept = strdup(there(kept, "") ? kept : ""))) return vl_fail_errno(err, ENOMEM, "restore");
+    return 1;
 }

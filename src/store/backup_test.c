@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/str.h"
+#include "store/migrate.h"
 #include "store/testdb.h"
 
 static struct testdb db;
@@ -78,10 +79,13 @@ static void copy_then_more(void)
 static bool restores(void)
 {
     struct vl_error err = {0};
-    bool restored = false;
+    auto_free char *kept = NULL;
+    int r = store_restore_pending(db.path, soon(), &kept, &err);
 
-    if (store_restore_pending(db.path, soon(), &restored, &err) < 0) fail_msg("%s", err.msg);
-    return restored;
+    if (r < 0) fail_msg("%s", err.msg);
+    assert_int_equal(r == 1, kept != NULL);
+    if (kept && *kept) assert_int_equal(access(kept, F_OK), 0);
+    return r == 1;
 }
 
 static void a_copy_is_put_back(void **state)
@@ -124,36 +128,127 @@ static void goes_on_where_it_was_cut_off(void **state)
         testdb_open(&db);
         assert_int_equal(plugins(), 1);
         if (testdb_run(&db, test_script, "DELETE FROM plugins") < 0) fail_msg("%s", db.err.msg);
+        assert_false(there(".before-restore.1"));
+        for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+            beside(old, steps[i][1]);
+            (void)unlink(old);
+        }
     }
+}
+
+static void no_former_database_is_written_over(void **state)
+{
+    static const char *const names[] = {".before-restore", ".before-restore.1", ".before-restore.2"};
+    struct vl_error err = {0};
+    char path[128];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof(name), "p%zu", i);
+        add_plugin(name);
+        testdb_close(&db);
+        beside(path, ".restore");
+        assert_int_equal(store_copy(db.path, path, soon(), NULL), 0);
+        assert_true(restores());
+        testdb_open(&db);
+    }
+    testdb_close(&db);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct store_tx tx = {.path = path};
+        int64_t n = 0;
+
+        beside(path, names[i]);
+        assert_int_equal(sqlite3_open(path, &tx.db), SQLITE_OK);
+        assert_int_equal(sql_number(&tx, "SELECT count(*) FROM plugins", &n, &err), 0);
+        assert_int_equal(sqlite3_close(tx.db), SQLITE_OK);
+        assert_int_equal(n, i + 1);
+    }
+    testdb_open(&db);
 }
 
 static void bad_copies_change_nothing(void **state)
 {
-    static const char *const spoilers[] = {"PRAGMA application_id = 7", "PRAGMA user_version = 99",
-                                           "INSERT INTO ip_allocations VALUES (1, 4711)"};
+    static const struct {
+        const char *sql, *part;
+    } spoilers[] = {
+        {"PRAGMA application_id = 7", "another program"},
+        {"PRAGMA user_version = 99", "schema 99"},
+        {"PRAGMA user_version = 1", "'deployment"}, /* its tables are those of a later one */
+        {"INSERT INTO ip_allocations VALUES (1, 4711)", "foreign_key_check"},
+        {"DROP TABLE vm_ports", "'vm_ports'"},
+        {"DROP INDEX vm_ports_vm", "'vm_ports_vm'"},
+        {"CREATE TABLE more (a)", "'more'"},
+        {"CREATE VIEW v AS SELECT 1", "'v'"},
+        {"CREATE TRIGGER t AFTER UPDATE ON volant BEGIN DELETE FROM vms; END", "'t'"},
+        {"ALTER TABLE vms ADD COLUMN x TEXT", "'vms'"},
+        {"PRAGMA ignore_check_constraints = ON; UPDATE plugins SET enabled = 7", "CHECK constraint"},
+    };
 
     (void)state;
     copy_then_more();
     for (size_t i = 0; i < ARRAY_LEN(spoilers); i++) {
         struct vl_error err = {0};
-        bool restored = true;
-        char pending[128];
+        char pending[128], *kept = NULL;
         sqlite3 *copy;
 
         beside(pending, ".restore");
         (void)unlink(pending);
         assert_int_equal(store_copy(db.path, pending, soon(), NULL), 0);
         assert_int_equal(sqlite3_open(pending, &copy), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(copy, spoilers[i], NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(copy, spoilers[i].sql, NULL, NULL, NULL), SQLITE_OK);
         assert_int_equal(sqlite3_close(copy), SQLITE_OK);
-        assert_true(store_restore_pending(db.path, soon(), &restored, &err) < 0);
+        assert_true(store_restore_pending(db.path, soon(), &kept, &err) < 0);
         assert_int_equal(err.kind, VL_INVALID);
-        assert_non_null(strstr(err.msg, "remove it"));
-        assert_false(restored);
+        if (!strstr(err.msg, "remove it") || !strstr(err.msg, spoilers[i].part))
+            fail_msg("'%s' is not in: %s", spoilers[i].part, err.msg);
+        assert_null(kept);
         assert_true(there(".restore"));
         assert_false(there(".before-restore"));
     }
     assert_int_equal(plugins(), 2);
+}
+
+/* Whose last page SQLite would fill up by itself. */
+static void a_copy_that_lacks_a_byte_is_cut_off(void **state)
+{
+    struct vl_error err = {0};
+    char copy[128];
+    struct stat st;
+
+    (void)state;
+    copy_then_more();
+    beside(copy, ".new");
+    assert_int_equal(stat(copy, &st), 0);
+    assert_int_equal(truncate(copy, st.st_size - 1), 0);
+    assert_true(store_check_copy(copy, soon(), &err) < 0);
+    assert_int_equal(err.kind, VL_INVALID);
+    assert_non_null(strstr(err.msg, "cut off"));
+}
+
+/* As a registry of the first release: what is put in place has today's schema, and is one file. */
+static void an_earlier_copy_is_taken_forward(void **state)
+{
+    struct vl_error err = {0};
+    char copy[128], wal[132];
+    struct store_tx tx;
+    int64_t version = 0;
+
+    (void)state;
+    beside(copy, ".new");
+    tx = (struct store_tx){.path = copy};
+    assert_int_equal(sqlite3_open(copy, &tx.db), SQLITE_OK);
+    assert_int_equal(sql_script(&tx, "PRAGMA journal_mode = WAL", &err), 0);
+    assert_int_equal(migrate(&tx, schema_steps, 1, &err), 0);
+    assert_int_equal(sqlite3_close(tx.db), SQLITE_OK);
+    if (store_check_copy(copy, soon(), &err) < 0) fail_msg("%s", err.msg);
+    (void)snprintf(wal, sizeof(wal), "%s-wal", copy);
+    assert_int_equal(access(wal, F_OK), -1);
+    assert_int_equal(sqlite3_open(copy, &tx.db), SQLITE_OK);
+    assert_int_equal(sql_number(&tx, "PRAGMA user_version", &version, &err), 0);
+    assert_int_equal(sqlite3_close(tx.db), SQLITE_OK);
+    assert_int_equal(version, n_schema_steps);
 }
 
 static void a_copy_has_a_deadline(void **state)
@@ -191,6 +286,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_copy_is_put_back, make, drop),
         cmocka_unit_test_setup_teardown(goes_on_where_it_was_cut_off, make, drop),
         cmocka_unit_test_setup_teardown(bad_copies_change_nothing, make, drop),
+        cmocka_unit_test_setup_teardown(no_former_database_is_written_over, make, drop),
+        cmocka_unit_test_setup_teardown(a_copy_that_lacks_a_byte_is_cut_off, make, drop),
+        cmocka_unit_test_setup_teardown(an_earlier_copy_is_taken_forward, make, drop),
         cmocka_unit_test_setup_teardown(a_copy_has_a_deadline, make, drop),
         cmocka_unit_test_setup_teardown(leftovers_are_swept, make, drop),
     };

@@ -15,3 +15,5 @@ int schema_version(const struct store_tx *tx, size_t n_steps, size_t *ret, struc
  * has taken further, is VL_INVALID and not written to.
  */
 int migrate(const struct store_tx *tx, const char *const *steps, size_t n_steps, struct vl_error *err);
+/* Whether the tables and indices are exactly those of that version (1 to n_schema_steps). VL_INVALID names one. */
+int schema_check(const struct store_tx *tx, size_t version, struct vl_error *err);

@@ -36,18 +36,20 @@ int store_copy(const char *path, const char *target, int64_t deadline_ms, struct
 #define STORE_TEMP_MARK ".copy-"
 /* Removes them; what could not be is left. How many. */
 int store_copies_sweep(const char *path);
-/* Whether a file could be put back: VL_INVALID says why not (no database, another program's, a newer volantd's,
- * damaged).
+/*
+ * Whether a file, which nobody else uses, could be put back: VL_INVALID says why not (no database, another program's, a
+ * newer volantd's, damaged, other tables than ours). A good one has our schema afterwards, in one file; not synced.
  */
 int store_check_copy(const char *path, int64_t deadline_ms, struct vl_error *err);
 /* Moves a copy that was checked and synced (on the same file system) to `path`.restore, from where the next opening
  * takes it. */
 int store_restore_at_next_open(const char *path, const char *copy, struct vl_error *err);
 /*
- * Before store_open: puts `path`.restore in place, if there is one and it is good; the database that was there is
- * `path`.before-restore afterwards. May be cut off at any moment and goes on the next time.
+ * Before store_open: puts `path`.restore in place, if there is one and it is good: 1, and *ret_kept is the caller's,
+ * what the database that was there is called now: `path`.before-restore, or with .1, .2 if there are earlier ones; "":
+ * there was none. May be cut off at any moment and goes on the next time. 0: nothing to put back.
  */
-int store_restore_pending(const char *path, int64_t deadline_ms, bool *ret_restored, struct vl_error *err);
+int store_restore_pending(const char *path, int64_t deadline_ms, char **ret_kept, struct vl_error *err);
 
 struct store_op {
     /* Store thread, inside a transaction: 0 commits, a negative errno with err set rolls back. */

@@ -156,12 +156,12 @@ static int open_engine(struct daemon *d, struct vl_error *err)
 static int take_restore(const char *db_path, struct vl_error *err)
 {
     int leftovers = store_copies_sweep(db_path), r;
-    bool restored;
+    auto_free char *kept = NULL;
 
     if (leftovers > 0) log_info("%d unfinished copies of the registry were removed", leftovers);
-    r = store_restore_pending(db_path, mono_ms() + RESTORE_MS, &restored, err);
-    if (r == 0 && restored) log_warn("the registry was restored; the one before it is %s.before-restore", db_path);
-    return r;
+    if ((r = store_restore_pending(db_path, mono_ms() + RESTORE_MS, &kept, err)) <= 0) return r;
+    log_warn("the registry was restored; the one before it is %s", *kept ? kept : "gone");
+    return 0;
 }
 
 static int begin_cgroups(struct daemon *d, struct vl_error *err)
