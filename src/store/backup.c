@@ -21,6 +21,7 @@
 
 #define STEP_OPS       10000 /* instructions of SQLite between two looks at the clock */
 #define PATH_MAX_BYTES 512
+#define ROOM_EXTRA     (1ull << 20) /* for what is written to the database meanwhile */
 #define KEPT_MAX       1000
 
 static int is_late(void *deadline_ms)
@@ -58,11 +59,32 @@ static int late_or(const struct store_tx *tx, int r, const char *what, struct vl
     return r;
 }
 
+static uint64_t size_of(const char *path, const char *suffix)
+{
+    char name[PATH_MAX_BYTES];
+    struct stat st;
+
+    return strf(name, sizeof(name), "%s%s", path, suffix) < 0 || stat(name, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+/* What the copy may take, and as much again: a backup is not to be what stops the database from being written. */
+static int check_room(const char *path, struct vl_error *err)
+{
+    uint64_t size = size_of(path, "") + size_of(path, "-wal"), need = 2 * size + ROOM_EXTRA, room;
+
+    if (disk_free(path, &room) < 0 || room >= need) return 0;
+    return vl_fail(err, VL_NO_SPACE,
+                   "a copy of the registry is made beside '%.200s' first and takes up to %llu bytes; with what the "
+                   "registry itself needs that is %llu, and %llu are free: make room there",
+                   path, (unsigned long long)size, (unsigned long long)need, (unsigned long long)room);
+}
+
 int store_copy(const char *path, const char *target, int64_t deadline_ms, struct vl_error *err)
 {
     auto_(reader_done) struct store_tx tx = {0};
-    int r = open_reader(path, SQLITE_OPEN_READONLY, &deadline_ms, &tx, err);
+    int r = check_room(path, err);
 
+    if (r == 0) r = open_reader(path, SQLITE_OPEN_READONLY, &deadline_ms, &tx, err);
     if (r == 0)
         r = late_or(&tx, sql_run(&tx, "VACUUM INTO ?1", SQL_VALUES(sql_text(target)), err), "copying the database",
                     err);

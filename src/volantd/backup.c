@@ -131,17 +131,28 @@ enum api_end system_backup(struct api *api, struct api_req *req, struct vl_error
 
 struct restore {
     const char *db_path;
-    char path[512]; /* of what has arrived so far */
+    uint64_t expected; /* bytes, 0: unknown */
+    char path[512];    /* of what has arrived so far */
     int fd;
 };
+
+static int fail_room(const char *db_path, uint64_t expected, struct vl_error *err)
+{
+    char size[32] = "more";
+    uint64_t room = 0;
+
+    (void)disk_free(db_path, &room);
+    if (expected > 0) (void)strf(size, sizeof(size), "%llu", (unsigned long long)expected);
+    return vl_fail(err, VL_NO_SPACE, "the file has %s bytes, there is room for %llu beside %.300s: make room there",
+                   size, (unsigned long long)room, db_path);
+}
 
 static int restore_write(void *target, const char *data, size_t n, struct vl_error *err)
 {
     const struct restore *s = target;
     int r = write_all(s->fd, data, n, -1);
 
-    if (r == -ENOSPC || r == -EDQUOT)
-        return vl_fail(err, VL_NO_SPACE, "no room for the copy beside %s: make room there", s->db_path);
+    if (r == -ENOSPC || r == -EDQUOT) return fail_room(s->db_path, s->expected, err);
     return r < 0 ? vl_fail_errno(err, r, "write %s", s->path) : 0;
 }
 
@@ -182,13 +193,19 @@ enum api_end system_restore(struct api *api, struct api_req *req, struct vl_erro
     static const struct upload_ops ops = {
         .write = restore_write, .finish = restore_finish, .release = restore_release, .answer = restore_answer};
     struct restore *s;
+    uint64_t room;
 
     if (engine_check_idle(api->engine, err) < 0) return API_FAILED;
+    if (disk_free(api->db_path, &room) == 0 && room < req->body_length) {
+        fail_room(api->db_path, req->body_length, err);
+        return API_FAILED;
+    }
     if (!(s = calloc(1, sizeof(*s)))) {
         vl_fail_errno(err, ENOMEM, "restore");
         return API_FAILED;
     }
     s->db_path = api->db_path;
+    s->expected = req->body_length;
     s->fd = -1;
     if (temp_path(s->db_path, s->path, sizeof(s->path), err) < 0) {
         free(s);
