@@ -194,10 +194,14 @@ const char *engine_vm_folder(const struct vm *vm)
 
 int engine_check_idle(struct engine *e, struct vl_error *err)
 {
-    for (const struct vm *vm = e->vms; vm; vm = vm->next)
-        if (!vm_status_ended(vm->status) || vm->live || vm->busy)
+    for (const struct vm *vm = e->vms; vm; vm = vm->next) {
+        if (!vm_status_ended(vm->status))
             return vl_fail(err, VL_CONFLICT, "VM '%s' is %s: stop all VMs first (`volar vms stop NAME`)", vm->row.name,
                            vm_status_name(vm->status));
+        if (vm->live || vm->busy) /* being looked at after a start, cleared away, deleted */
+            return vl_fail(err, VL_UNAVAILABLE, "VM '%s' is %s, but not done with yet: try again in a moment",
+                           vm->row.name, vm_status_name(vm->status));
+    }
     if (e->strangers > 0)
         return vl_fail(err, VL_CONFLICT, "%zu VMs run that the registry does not know: see `volar doctor`",
                        e->strangers);

@@ -162,7 +162,7 @@ void engine_release_artifact(struct engine *e, const char *checksum);
 
 /*
  * Whether nothing of any VM runs or is about to, as it must be before the registry is replaced: VL_CONFLICT names what
- * does.
+ * does; VL_UNAVAILABLE a VM that has ended and is not done with yet, as in the first moment after a start.
  */
 int engine_check_idle(struct engine *e, struct vl_error *err);
 

@@ -252,7 +252,8 @@ class Restore(Scenario):
         host.answered.discard("later")
 
     def act(self, host):
-        host.api("PUT", "/api/v1/system/restore", host.copy)
+        # 503: a VM is still being looked at by the volantd that has just begun.
+        volant.wait_until(lambda: host.api("PUT", "/api/v1/system/restore", host.copy).status != 503, 30)
 
     def after(self, host):
         names = [v["name"] for v in host.vms()]
