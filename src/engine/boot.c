@@ -203,6 +203,7 @@ static void boot_late(struct timer *t)
     if (vm->status == VM_STARTING)
         (void)strf(vm->reason_now, sizeof(vm->reason_now), "the guest agent did not answer within %d s",
                    vm->engine->cfg.boot_deadline_ms / 1000);
+    vm_settle(vm);
     vm_step(vm);
 }
 
@@ -216,7 +217,6 @@ static void guest_up(void *arg, const struct guest_health *health)
     vm_heard(vm);
     vm_take_health(vm, health->health, health->reason);
     if (vm->status == VM_RUNNING) vm_begin_budget(vm); /* adopted before it was healthy */
-    loop_untimer(&vm->retry);
     log_debug("vm=%s agent up, version %s, state %s", vm->row.name, health->version, health->state);
     vm_settle(vm);
     vm_step(vm);
@@ -246,12 +246,10 @@ static void guest_event(void *arg, const struct guest_event *ev)
     vm_step(vm);
 }
 
-static void guest_try_again(struct timer *t)
+void vm_try_agent(struct vm *vm)
 {
-    struct vm *vm = container_of(t, struct vm, retry);
-
-    if (vm->guest) (void)guest_connect(vm->guest, mono_ms() + SILENT_RETRY_MS);
-    vm_step(vm);
+    if (vm->guest && (vm->status == VM_RUNNING || vm->status == VM_STOPPING))
+        (void)guest_connect(vm->guest, mono_ms() + SILENT_RETRY_MS);
 }
 
 static void guest_down(void *arg, const char *why, bool final)
@@ -263,7 +261,8 @@ static void guest_down(void *arg, const char *why, bool final)
     if (!final || vm->status != VM_RUNNING) return; /* the boot's or the stop's deadline decides */
     (void)strf(vm->reason_now, sizeof(vm->reason_now), "the guest agent does not answer: %.80s", why);
     log_warn("vm=%s: %s", vm->row.name, vm->reason_now);
-    (void)loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + SILENT_RETRY_MS, guest_try_again);
+    vm_step_later(vm, SILENT_RETRY_MS);
+    vm_settle(vm);
 }
 
 static const struct guest_ops guest_ops = {.up = guest_up, .event = guest_event, .down = guest_down};
@@ -309,8 +308,9 @@ void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_
 void vm_detach(struct vm *vm)
 {
     loop_untimer(&vm->deadline);
-    loop_untimer(&vm->budget);
+    vm_stop_budget(vm);
     loop_untimer(&vm->retry);
+    vm->retry_ms = 0;
     if (vm->vmm_watch.fd >= 0) {
         loop_unwatch(&vm->vmm_watch);
         (void)close(vm->vmm_watch.fd);
@@ -318,7 +318,7 @@ void vm_detach(struct vm *vm)
     }
     guest_free(take_ptr(vm->guest));
     vm->live = vm->ready = vm->agent_up = vm->late = vm->vmm_gone = vm->agent_awaited = vm->stop_asked = false;
-    vm->paused = vm->hung = vm->pinged = vm->health_news = vm->hang_news = vm->over_budget = false;
+    vm->paused = vm->hung = vm->pinged = vm->health_news = vm->hang_news = false;
     vm->health = HEALTH_NONE;
     (void)string_set(&vm->health_reason, NULL);
 }
@@ -327,7 +327,7 @@ static void running_done(struct vm *vm)
 {
     CRASH_POINT("start.running_recorded");
     if (!vm->workload_ended) loop_untimer(&vm->deadline);
-    vm->late = false;
+    vm->late = vm->late && vm->workload_ended;
     hang_watch(vm->engine);
     vm_begin_budget(vm);
 }

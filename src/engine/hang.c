@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine whose VMM lives but which does not answer. One timer for all VMs asks each running guest's agent, four
- * times within the time that makes a silence a hang; without a guest to ask there is no timer.
+ * times within the time that makes a silence a hang; without a guest to ask there is no timer. A silence counts only as
+ * far as somebody listened: one that volantd slept through itself (stopped, swapped out) is one look, however long.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,15 +12,16 @@
 
 static bool is_watched(const struct vm *vm)
 {
-    return vm->status == VM_RUNNING && vm->live && !vm->paused && manifest_has_agent(&vm->manifest);
+    return vm->status == VM_RUNNING && vm->live && manifest_has_agent(&vm->manifest);
 }
 
 void vm_heard(struct vm *vm)
 {
     vm->heard_ms = mono_ms();
+    vm->silent_looks = 0;
     if (!vm->hung) return;
     vm->hung = false;
-    *vm->reason_now = '\0';
+    vm_say_health(vm);
     log_info("vm=%s: its guest answers again", vm->row.name);
 }
 
@@ -29,7 +31,7 @@ static void pong(void *arg, int r)
     bool hung = vm->hung;
 
     vm->pinged = false;
-    if (r < 0) return;
+    if (r < 0 && r != -EREMOTEIO) return; /* whatever it answers, it lives */
     vm_heard(vm);
     if (hung) vm_settle(vm);
 }
@@ -39,7 +41,8 @@ static void look(struct vm *vm)
     struct guest *guest = engine_vm_guest(vm);
     int64_t silent = mono_ms() - vm->heard_ms;
 
-    if (!vm->hung && silent >= vm->engine->cfg.hang_ms) {
+    if (vm->silent_looks < ASKED_WITHIN) vm->silent_looks++;
+    if (!vm->hung && silent >= vm->engine->cfg.hang_ms && vm->silent_looks >= ASKED_WITHIN) {
         vm->hung = vm->hang_news = true;
         (void)strf(vm->reason_now, sizeof(vm->reason_now), "the guest has not answered for %lld s: it hangs",
                    (long long)silent / 1000);
@@ -47,7 +50,7 @@ static void look(struct vm *vm)
         vm_settle(vm);
         vm_step(vm);
     } else if (guest && !vm->pinged) {
-        vm->pinged = guest_ping(guest, pong, vm) == 0;
+        vm->pinged = guest_ping(guest, vm->engine->cfg.hang_ms, pong, vm) == 0;
     }
 }
 

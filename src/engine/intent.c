@@ -194,6 +194,7 @@ static void intent_pause(struct vm *vm)
 static void resume_recorded(struct vm *vm)
 {
     CRASH_POINT("resume.committed");
+    vm_heard(vm); /* while it stood still it was not to be heard */
     intent_done(vm);
 }
 

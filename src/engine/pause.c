@@ -26,29 +26,61 @@ static void pause_run(struct job *j)
     p->r = vmm_pause(p->vm->dir, p->paused, mono_ms() + PAUSE_MS, &p->err);
 }
 
-/* Back to what it is; who asked hears why. */
-static void pause_failed(struct vm *vm, const struct vl_error *err)
+/* Who asked hears why, and what to do: a VMM that does not answer is no mistake of theirs. */
+static void refuse(struct vm *vm, enum wait_for what, const char *doing, struct vl_error *err)
+{
+    (void)vl_wrap(err, "VM '%s' cannot be %s, `volar vms restart %s` ends it if its VMM hangs", vm->row.name, doing,
+                  vm->row.name);
+    err->kind = VL_UNAVAILABLE;
+    log_warn("%s", err->msg);
+    vm_fail_waiters(vm, what, err);
+}
+
+/* It runs, says the row; nobody knows what the VMM made of it, so it is told to go on. */
+static void pause_failed(struct vm *vm, struct vl_error *err)
 {
     struct vm_change c = vm_change_of(vm);
 
-    struct vl_error told = {0};
-
-    log_warn("vm=%s: cannot be paused: %s", vm->row.name, err->msg);
-    (void)vl_fail(&told, VL_UNAVAILABLE, "VM '%s' cannot be paused now: %.200s", vm->row.name, err->msg);
-    vm_fail_waiters(vm, WAIT_PAUSED, &told);
+    refuse(vm, WAIT_PAUSED, "paused", err);
+    vm->paused = true;
+    vm_heard(vm);
     c.status = VM_RUNNING;
     vm_commit(vm, &c, NULL, NULL);
 }
 
-static void not_continued(struct vm *vm, const struct vl_error *err)
+static void not_continued(struct vm *vm, struct vl_error *err)
 {
-    log_err("vm=%s: cannot be resumed: %s", vm->row.name, err->msg);
+    refuse(vm, WAIT_RUNNING, "resumed", err);
     if (vm->status == VM_STOPPING) {
         vm->late = true; /* its workload cannot be told */
         vm_step(vm);
     } else {
         vm_step_later(vm, RETRY_MS);
     }
+}
+
+/* Its clock stood still, its channel may have been given up, and nothing that it did not say counts. */
+static void goes_on(struct vm *vm)
+{
+    vm_heard(vm);
+    hang_watch(vm->engine);
+    vm_begin_budget(vm);
+    if (!vm->guest) return;
+    if (guest_is_up(vm->guest))
+        (void)guest_sync_clock(vm->guest);
+    else
+        vm_try_agent(vm);
+}
+
+static void told(struct vm *vm, bool paused)
+{
+    vm->paused = paused;
+    if (paused)
+        vm_stop_budget(vm);
+    else
+        goes_on(vm);
+    vm_settle(vm);
+    vm_step(vm);
 }
 
 static void pause_done(struct job *j, bool cancelled)
@@ -59,20 +91,14 @@ static void pause_done(struct job *j, bool cancelled)
     vm->busy = false;
     if (!cancelled && !vm->engine->closing) {
         CRASH_POINT("pause.told");
-        if (p->r == 0) {
-            vm->paused = p->paused;
-            vm_heard(vm);
-            if (!p->paused && vm->guest) (void)guest_sync_clock(vm->guest);
-            hang_watch(vm->engine);
-            vm_settle(vm);
+        if (p->r == 0)
+            told(vm, p->paused);
+        else if (vm->vmm_gone)
             vm_step(vm);
-        } else if (vm->vmm_gone) {
-            vm_step(vm);
-        } else if (p->paused) {
+        else if (p->paused)
             pause_failed(vm, &p->err);
-        } else {
+        else
             not_continued(vm, &p->err);
-        }
     }
     free(p);
 }

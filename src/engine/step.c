@@ -44,12 +44,12 @@ static void step_starting(struct vm *vm)
 /* What a running machine's guest has told, or has not, for too long. */
 static void step_running(struct vm *vm)
 {
-    if (vm->paused)
-        vm_apply_pause(vm, false);
-    else if (vm->late)
+    if (vm->late && !vm->paused)
         vm_end_vmm(vm); /* its workload has ended long ago */
     else if (vm->hang_news || vm->health_news || vm->over_budget)
         vm_judge_guest(vm);
+    else if (vm->paused)
+        vm_apply_pause(vm, false);
 }
 
 static void step_stopping(struct vm *vm)

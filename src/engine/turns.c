@@ -38,7 +38,7 @@ static void slots_freed(void *arg)
     if (e->closing) return;
     while ((e->cfg.boot_width == 0 || e->booting < e->cfg.boot_width) && (vm = next_waiting(e))) {
         vm_step(vm);
-        if (!vm->busy) return; /* it could not begin; its own timer has it again */
+        if (!vm->busy && !vm->slot) return; /* it could not begin; its own timer has it again */
     }
 }
 
@@ -88,5 +88,9 @@ bool vm_turn_has_come(struct vm *vm)
         return false;
     }
     first = next_waiting(vm->engine);
-    return (!first || first == vm || first->turn > vm->turn) && vm_slot_take(vm);
+    if (!first || first->turn >= vm->turn) return vm_slot_take(vm);
+    /* Its own timer is late only: both begin now, if there are slots for both. */
+    if (loop_defer(vm->engine->cfg.loop, slots_freed, vm->engine) < 0)
+        log_warn("vm=%s: waits until another VM has booted", vm->row.name);
+    return false;
 }

@@ -80,9 +80,8 @@ struct vm *vm_new(struct engine *e, struct vm_row *row, struct vl_error *err)
 
 void vm_free(struct vm *vm)
 {
-    vm_detach(vm);
+    vm_detach(vm); /* its timers, too */
     vm_slot_release(vm);
-    loop_untimer(&vm->retry);
     while (vm->intents) {
         struct intent *i = vm->intents;
 
@@ -326,15 +325,25 @@ static void commit_apply(struct commit *c)
     if (vm->status != VM_STARTING) vm_slot_release(vm);
 }
 
+/* The one timer stands for whatever waits: a step, and a silent agent. */
 static void step_again(struct timer *t)
 {
-    vm_step(container_of(t, struct vm, retry));
+    struct vm *vm = container_of(t, struct vm, retry);
+
+    vm->retry_ms = 0;
+    vm_try_agent(vm);
+    vm_step(vm);
 }
 
 void vm_step_later(struct vm *vm, int ms)
 {
-    if (loop_timer(vm->engine->cfg.loop, &vm->retry, mono_ms() + ms, step_again) < 0)
+    int64_t at = mono_ms() + ms;
+
+    if (vm->retry_ms > 0 && vm->retry_ms <= at) return; /* sooner anyway */
+    if (loop_timer(vm->engine->cfg.loop, &vm->retry, at, step_again) < 0)
         log_err("vm=%s: no memory for a timer", vm->row.name);
+    else
+        vm->retry_ms = at;
 }
 
 static void not_committed(struct vm *vm, int r, const struct vl_error *err,

@@ -84,6 +84,7 @@ struct vm {
     enum health health;
     char *health_reason; /* of the last failed check; NULL: none */
     int64_t heard_ms;    /* mono_ms of the guest's last sign of life */
+    int silent_looks;    /* since then (hang.c) */
     bool hung, pinged;
     char reason_now[160]; /* what is wrong at this moment and not worth a row: "the agent does not answer" */
     bool workload_ended;
@@ -94,7 +95,9 @@ struct vm {
     bool health_news, hang_news, over_budget;
     struct timer deadline; /* of the boot, of the stop, of the machine's end after its workload's */
     struct timer budget;   /* of the first success of the health check */
-    struct timer retry;    /* of what failed, or of a silent agent */
+    bool budget_runs;
+    struct timer retry; /* of what failed, or of a silent agent: one step for all */
+    int64_t retry_ms;   /* when; 0: not */
 };
 
 /* Who else refers to artifacts. */
@@ -179,7 +182,7 @@ struct vm_change vm_change_of(const struct vm *vm);
 void vm_commit(struct vm *vm, const struct vm_change *c, void (*then)(struct vm *vm),
                void (*failed)(struct vm *vm, int r, const struct vl_error *err));
 const char *vm_desire_name(enum vm_desire d);
-/* What cannot be done now is tried again then. */
+/* What cannot be done now is tried again then, or sooner. */
 void vm_step_later(struct vm *vm, int ms);
 
 /* --- intent.c -------------------------------------------------------------------------------------------------------
@@ -218,7 +221,8 @@ void vm_begin_boot(struct vm *vm); /* a new token, then the launch */
 void vm_launch(struct vm *vm);
 /* A VMM of this VM runs (launched or adopted): watch it and talk to its agent. */
 void vm_attach(struct vm *vm, const struct vmm_run *run, int64_t agent_deadline_ms);
-void vm_detach(struct vm *vm); /* forget process and channel; touches neither */
+void vm_detach(struct vm *vm);    /* forget process and channel; touches neither */
+void vm_try_agent(struct vm *vm); /* a running VM's that was given up */
 void vm_commit_running(struct vm *vm);
 /* Its attempts are used up. */
 void vm_boot_failed(struct vm *vm);
@@ -245,8 +249,10 @@ void vm_erase(struct vm *vm); /* folder, row, memory */
 /* --- health.c ----------------------------------------------------------------------------------------------------- */
 /* What the guest tells of its health check. */
 void vm_take_health(struct vm *vm, const char *health, const char *reason);
-/* It runs: from now on it has the manifest's time to become healthy. */
+void vm_say_health(struct vm *vm); /* nothing else is wrong with it any more: reason_now */
+/* It runs: from now on it has the manifest's time to become healthy, unless that runs already. */
 void vm_begin_budget(struct vm *vm);
+void vm_stop_budget(struct vm *vm); /* its vCPUs stand still */
 /* A guest that is ill or silent: recorded, and where the restart policy has it again, ended. */
 void vm_judge_guest(struct vm *vm);
 

@@ -114,6 +114,11 @@ int call_open(struct guest *g, const char *method, const char *path, const char 
     return 0;
 }
 
+void call_set_timeout(struct call *c, int ms)
+{
+    (void)loop_timer(c->g->loop, &c->deadline, mono_ms() + ms, on_deadline); /* it is armed: this cannot fail */
+}
+
 int call_decode(const struct call *c, const struct schema *schema, void *ret)
 {
     json_auto_t *json = NULL;

@@ -255,13 +255,14 @@ int guest_poweroff(struct guest *g, int grace_ms, void (*done)(void *arg, int r)
     return 0;
 }
 
-int guest_ping(struct guest *g, void (*done)(void *arg, int r), void *arg)
+int guest_ping(struct guest *g, int timeout_ms, void (*done)(void *arg, int r), void *arg)
 {
     struct call *c;
     int r;
 
     if (!g->up) return -ENOTCONN;
     if ((r = call_open(g, "GET", "/v1/health", NULL, done_finished, &c)) < 0) return r;
+    call_set_timeout(c, timeout_ms);
     c->done = done;
     c->arg = arg;
     return 0;

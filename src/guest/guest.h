@@ -34,8 +34,9 @@ bool guest_is_up(const struct guest *g);
  * POST /v1/poweroff: the agent ends the workload (SIGTERM, after grace_ms SIGKILL) and the machine.
  */
 int guest_poweroff(struct guest *g, int grace_ms, void (*done)(void *arg, int r), void *arg);
-/* GET /v1/health: whether its agent still answers. done: r as above. */
-int guest_ping(struct guest *g, void (*done)(void *arg, int r), void *arg);
+/* GET /v1/health: whether its agent still answers, however slow its host is: with a time of its own. done: r as above.
+ */
+int guest_ping(struct guest *g, int timeout_ms, void (*done)(void *arg, int r), void *arg);
 /* Its clock again, after its vCPUs stood still. -ENOTCONN, -EAGAIN, -ENOMEM; that it could not be set is not told. */
 int guest_sync_clock(struct guest *g);
 /* done: stats is borrowed, NULL where r < 0. */

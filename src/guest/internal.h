@@ -56,6 +56,7 @@ struct call {
  */
 int call_open(struct guest *g, const char *method, const char *path, const char *text,
               void (*finish)(struct call *c, int r), struct call **ret);
+void call_set_timeout(struct call *c, int ms); /* from now on, instead of CALL_MS */
 /* The answer as an object of `schema`. */
 int call_decode(const struct call *c, const struct schema *schema, void *ret);
 void call_cancel_all(struct guest *g);
