@@ -80,6 +80,22 @@ def settled(row):
     return row["desired"] == "stopped" and row["status"] in ENDED
 
 
+def deployment_problems(host, api):
+    """Each has its replicas, no others, and all of them up, unless it says that its rollout failed."""
+    mine = {}
+    for vm in api:
+        if vm.get("deployment"):
+            mine.setdefault(vm["deployment"], set()).add(vm["name"])
+    for d in host.api("GET", "/api/v1/deployments").json:
+        wanted = {f"{d['name']}-{i + 1}" for i in range(d["desired_replicas"])}
+        there = mine.pop(d["name"], set())
+        if there != wanted:
+            yield f"deployment {d['name']} has {sorted(there)}, not {sorted(wanted)}"
+        if d["ready_replicas"] != d["desired_replicas"] and d["status"] != "failed":
+            yield f"deployment {d['name']} is not ready: {d}"
+    yield from (f"{sorted(names)} belong to deployment {name}, which is not there" for name, names in sorted(mine.items()))
+
+
 # --- processes ---------------------------------------------------------------------------------------------------------
 
 def reads(path):
@@ -222,6 +238,7 @@ def problems(host, shims=True, artifacts=True):
     api = host.vms()
     db = tables(host)
     found = list(registry_problems(api, db))
+    found += deployment_problems(host, api)
     found += process_problems(host, api, db, shims)
     found += folder_problems(host, db)
     if artifacts:

@@ -29,7 +29,6 @@ class Chaos:
         self.host, self.seed, self.until = host, seed, time.monotonic() + seconds
         self.counts, self.failures, self.lock = collections.Counter(), [], threading.Lock()
         self.stopped = {}  # (pid, start): pidfd of what has SIGSTOP
-        self.deployments = host.api("GET", "/api/v1/deployments").status == 200
 
     def going(self):
         return time.monotonic() < self.until and not self.failures
@@ -56,22 +55,19 @@ class Chaos:
 
     def deployment_request(self, dice):
         host, name = self.host, dice.choice(DEPLOYMENTS)
-        verb = dice.choice(["deploy", "scale", "scale", "update", "undeploy"])
-        path = f"/api/v1/deployments/{name}"
-        if verb == "deploy":
-            body = {"name": name, "plugin": host.plugin, "replicas": dice.randrange(4),
-                    "config": {"kernel_override": host.kernel, "expose": [{"port": 80}]}}
-            return verb, lambda: host.api("POST", "/api/v1/deployments", body)
-        if verb == "undeploy":
-            return verb, lambda: host.api("DELETE", path)
-        body = {"replicas": dice.randrange(5)} if verb == "scale" else {"config": {"metadata": {"n": str(dice.random())}}}
-        return verb, lambda: host.api("PATCH", path, body)
+        verb = dice.choice(["deploy", "scale", "scale", "update", "rollback", "undeploy"])
+        return verb, {
+            "deploy": lambda: host.deploy(name, dice.randrange(4)),
+            "scale": lambda: host.scale(name, dice.randrange(5)),
+            "update": lambda: host.update(name, metadata={"n": str(dice.random())}),
+            "rollback": lambda: host.api("POST", f"/api/v1/deployments/{name}/rollback", {}),
+            "undeploy": lambda: host.api("DELETE", f"/api/v1/deployments/{name}"),
+        }[verb]
 
     def client(self, number):
         dice = random.Random(f"{self.seed}/{number}")
         while self.going():
-            of_deployment = self.deployments and dice.random() < 0.25
-            what, request = self.deployment_request(dice) if of_deployment else self.vm_request(dice)
+            what, request = self.deployment_request(dice) if dice.random() < 0.25 else self.vm_request(dice)
             try:
                 answer = request()
             except TimeoutError:

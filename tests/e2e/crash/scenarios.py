@@ -142,7 +142,13 @@ class Delete(OnOne):
 
 @operation("store")
 class Store(Create):
-    """Transactions of whatever comes first."""
+    """The transactions of a life, one after the other."""
+
+    def act(self, host):
+        host.make("b")
+        for verb in ("stop", "start", "restart"):
+            host.do("b", verb, wait=None)
+        host.drop("b")
 
 
 @operation("adopt", "sweep")
