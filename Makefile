@@ -30,7 +30,7 @@ check: all kernel ## Unit and short end-to-end tests (at most 8 minutes once the
 
 .PHONY: check-all
 check-all: all kernel ## All tests: also sanitizers, lint and the long ones
-	@$(PYTHON) scripts/run-checks --build $(BUILD) unit e2e lint sanitizers threads long
+	@$(PYTHON) scripts/run-checks --build $(BUILD) unit e2e lint sanitizers threads long proof
 
 .PHONY: format
 format: ## Format the C and C++ sources as CI wants them

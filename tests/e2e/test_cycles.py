@@ -57,6 +57,7 @@ def cycles(host, make, count, warm_up, what, capsys):
 
 
 @pytest.mark.long
+@pytest.mark.proof
 def test_a_thousand_tiny_ones(tiny, capsys):
     with tiny_host(tiny.kernel) as host:
         cycles(host, lambda name: host.must(host.make(name)), int(os.environ.get("VOLANT_CYCLES", "1000")), 100,
@@ -64,6 +65,7 @@ def test_a_thousand_tiny_ones(tiny, capsys):
 
 
 @pytest.mark.long
+@pytest.mark.proof
 def test_fifty_of_nginx(tiny, nginx, capsys):
     with tiny_host(tiny.kernel) as host:
         host.install(nginx)

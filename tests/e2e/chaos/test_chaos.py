@@ -148,6 +148,7 @@ class Chaos:
 
 
 @pytest.mark.long
+@pytest.mark.proof
 def test_chaos(tiny, capsys):
     seed = os.environ.get("VOLANT_CHAOS_SEED") or str(random.SystemRandom().randrange(1 << 32))
     seconds = float(os.environ.get("VOLANT_CHAOS_S", "120"))

@@ -128,6 +128,7 @@ def one(program, kernel, point):
 
 
 @pytest.mark.long
+@pytest.mark.proof
 def test_crash_points(tiny, capsys):
     program = crash_build()
     points = points_of(program)

@@ -119,7 +119,7 @@ class Tally:
     """What came of the runs."""
 
     def __init__(self):
-        self.fired, self.failures, self.answers = {}, [], {}
+        self.fired, self.failures, self.answers, self.seconds = {}, [], {}, {}
 
     def count(self, answer):
         self.answers[answer] = self.answers.get(answer, 0) + 1

@@ -39,7 +39,7 @@ def work(so, kernel, todo, tally, lock):
                 kind, err, nth = todo.get_nowait()
             except queue.Empty:
                 break
-            beyond = 0
+            beyond, began = 0, time.monotonic()
             while beyond < BEYOND:
                 fired = injection.run(tally, host, kind, nth, err)
                 beyond = 0 if fired else beyond + 1
@@ -50,10 +50,13 @@ def work(so, kernel, todo, tally, lock):
                 runs += 1
                 if runs % CLEAN_EVERY == 0 and not injection.cycle(tally, host, "clean"):
                     tally.failures.append(f"after {kind} {nth} a clean cycle fails:\n{host.logged()[-3000:]}")
+            with lock:
+                tally.seconds[kind] = tally.seconds.get(kind, 0) + time.monotonic() - began
         assert injection.cycle(tally, host, "last")
 
 
 @pytest.mark.long
+@pytest.mark.proof
 def test_every_call_fails_once(tiny, tmp_path, capsys):
     so, tally, todo, lock = injection.library(str(tmp_path)), injection.Tally(), queue.Queue(), threading.Lock()
     with injection.FaultHost(so, tiny.kernel) as host:
@@ -67,5 +70,7 @@ def test_every_call_fails_once(tiny, tmp_path, capsys):
         print(f"\nfaults: {sum(tally.fired.values())} calls failed, {len(tally.failures)} of them ended badly, "
               f"{time.monotonic() - began:.0f} s")
         print("  " + ", ".join(f"{kind} {err} {n}" for (kind, err), n in sorted(tally.fired.items()) if n))
+        slow = sorted(tally.seconds.items(), key=lambda item: -item[1])[:8]
+        print("  longest: " + ", ".join(f"{kind} {s / SIDE_BY_SIDE:.0f} s" for kind, s in slow))
         print("  answers: " + ", ".join(f"{n} x {answer}" for answer, n in sorted(tally.answers.items(), key=str)))
     assert not tally.failures, f"{len(tally.failures)} failures:\n\n" + "\n\n".join(tally.failures[:20])
