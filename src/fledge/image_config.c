@@ -177,6 +177,7 @@ int image_program_check(const struct oci_index *x, const struct workload *w, con
     char full[OCI_PATH_MAX + 1], shown[QUOTED_SIZE];
 
     if (!path || !*path) path = WORKLOAD_PATH;
+    if (!folder) folder = "/";
     if (strchr(program, '/')) {
         if (strf(full, sizeof(full), "%s/%s", folder, program) > 0 && is_program(x, full)) return 0;
     } else {

@@ -64,10 +64,13 @@ static bool folder_by_mount(const char *line, const char *path, size_t len, char
 
 int cgroup_folder(const char *own, const char *mounts, char *buf, size_t size)
 {
-    const char *at = strstr(own, "\n0::/"), *path;
+    const char *at = strstr(own, "\n0::/"), *path = NULL;
 
-    if (!at && !str_starts(own, "0::/")) return -ENOENT;
-    path = at ? at + strlen("\n0::") : own + strlen("0::");
+    if (at)
+        path = at + strlen("\n0::");
+    else if (str_starts(own, "0::/"))
+        path = own + strlen("0::");
+    if (!path) return -ENOENT;
     for (const char *line = mounts; line && *line; line = (line = strchr(line, '\n')) ? line + 1 : NULL)
         if (folder_by_mount(line, path, strcspn(path, "\n"), buf, size)) return 0;
     return -ENOENT;

@@ -14,6 +14,8 @@
 #include "base/str.h"
 #include "base/unit.h"
 
+/* NOLINTBEGIN(concurrency-mt-unsafe): the environment is this program's to change, it has no other thread then */
+
 static char dir[64];
 
 static int make(void **state)
@@ -215,3 +217,4 @@ int main(void)
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+/* NOLINTEND(concurrency-mt-unsafe) */

@@ -13,6 +13,8 @@
 #include "base/str.h"
 #include "base/unit.h"
 
+/* NOLINTBEGIN(concurrency-mt-unsafe): the environment is this program's to change, it has no other thread then */
+
 #define WAIT_MS 20000
 
 static struct fixture {
@@ -255,3 +257,4 @@ int main(void)
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+/* NOLINTEND(concurrency-mt-unsafe) */

@@ -117,7 +117,7 @@ int system_backup(void *ctx, int argc, char *const *argv)
 static int await_volantd(struct volar *v, struct vl_error *err)
 {
     const struct timespec step = {.tv_nsec = POLL_MS * 1000000L};
-    int64_t until = mono_ms() + BACK_S * 1000;
+    int64_t until = mono_ms() + BACK_S * 1000LL;
 
     for (;;) {
         auto_answer a = {0};
