@@ -59,9 +59,9 @@ struct vm {
     struct vm_config config;
     char dir[256];
 
-    bool busy;
     struct intent *intents;
     struct waiter *waiters;
+    bool busy;
     bool admitted; /* to run, by an intent that is being committed: its share of the host is taken */
 
     /* Waiting to boot (turns.c, restart.c). */
@@ -79,6 +79,7 @@ struct vm {
     struct vmm_run run;
     struct watch vmm_watch;
     struct guest *guest;
+    bool workload_ended;
     bool paused; /* its vCPUs stand still, as far as we know */
     bool ready;  /* the guest's last word; vm_is_ready is what counts */
     enum health health;
@@ -87,17 +88,15 @@ struct vm {
     int silent_looks;    /* since then (hang.c) */
     bool hung, pinged;
     char reason_now[160]; /* what is wrong at this moment and not worth a row: "the agent does not answer" */
-    bool workload_ended;
     int64_t workload_code;
 
     /* Facts that wait for vm_step. */
     bool vmm_gone, agent_up, late, agent_awaited, stop_asked;
-    bool health_news, hang_news, over_budget;
+    bool health_news, hang_news, over_budget, budget_runs;
     struct timer deadline; /* of the boot, of the stop, of the machine's end after its workload's */
-    struct timer budget;   /* of the first success of the health check */
-    bool budget_runs;
-    struct timer retry; /* of what failed, or of a silent agent: one step for all */
-    int64_t retry_ms;   /* when; 0: not */
+    struct timer budget;   /* of the first success of the health check, while budget_runs */
+    struct timer retry;    /* of what failed, or of a silent agent: one step for all */
+    int64_t retry_ms;      /* when; 0: not */
 };
 
 /* Who else refers to artifacts. */
