@@ -13,7 +13,8 @@
 #define ANSWER_MAX   (64UL * 1024 * 1024)
 #define CONNECT_MS   5000L
 #define POLL_MS      100
-#define UPLOAD_STALL 60L /* seconds below a byte a second */
+#define EXPECT_MS    10000L /* for volantd to say that it wants a body; then it is sent all the same */
+#define UPLOAD_STALL 60L    /* seconds below a byte a second */
 
 struct api {
     struct api_address address;
@@ -287,9 +288,13 @@ int api_upload(struct volar *v, const char *path, int fd, uint64_t size, const c
     int r;
 
     if ((r = api_open(v, err)) < 0 || (r = request_setup(v->api, "PUT", path, &x, err)) < 0) return r;
-    /* No round trip before the first byte. */
-    if (!(headers = curl_slist_append(NULL, "Expect:"))) return vl_fail_errno(err, ENOMEM, "upload");
+    /*
+     * A round trip before the first byte, so that what the head alone is refused for is read. Without it volantd
+     * answers and closes while we send, and one time in twenty all that is left of the reason is that sending failed.
+     */
+    if (!(headers = curl_slist_append(NULL, "Expect: 100-continue"))) return vl_fail_errno(err, ENOMEM, "upload");
     (void)curl_easy_setopt(v->api->curl, CURLOPT_HTTPHEADER, headers);
+    (void)curl_easy_setopt(v->api->curl, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_MS);
     (void)curl_easy_setopt(v->api->curl, CURLOPT_UPLOAD, 1L);
     (void)curl_easy_setopt(v->api->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
     (void)curl_easy_setopt(v->api->curl, CURLOPT_READFUNCTION, on_read);

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import volant
 from test_disk_full import SmallDisk
+from test_policy import tiny_vm
 from volant import says
 
 
@@ -51,6 +52,16 @@ def test_a_changed_copy_is_not_put_back(host, tmp_path, change, words):
     says(done.stderr, words)
     volant.wait_until(lambda: without_leftovers(host), 30)  # a worker removes what came
     assert not os.path.exists(host.inside("state.db.before-restore"))
+
+
+def test_a_refusal_is_read_whole(tiny_host, tiny, tmp_path):
+    """It comes before the file is sent: the reason is never lost to a connection that is closed meanwhile."""
+    path = str(tmp_path / "b.db")
+    tiny_host.volar("system", "backup", path)
+    tiny_vm(tiny_host, tiny, "web")
+    tiny_host.wait_status("web", "running")
+    said = {tiny_host.volar("system", "restore", path, check=False).stderr for _ in range(100)}
+    assert len(said) == 1 and "'web' is " in said.pop()
 
 
 def test_each_former_registry_is_kept(host, busybox, tmp_path):
