@@ -155,7 +155,7 @@ int proc_spawn(const struct spawn_opts *opts, pid_t *ret_pid, int *ret_pidfd)
     if ((r = spawn_planned(opts, &plan, opts->envp ? opts->envp : path_only, &pid)) < 0) return r;
     if ((pidfd = pidfd_open(pid, 0)) < 0) {
         r = -errno;
-        (void)kill(pid, SIGKILL);
+        (void)kill(opts->setsid ? -pid : pid, SIGKILL); /* what it may have started is of its group */
         (void)waitpid(pid, NULL, 0);
         return r;
     }
