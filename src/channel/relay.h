@@ -123,20 +123,27 @@ static inline void relay_on_listen(struct watch *w, uint32_t events)
     relay_update(p);
 }
 
-/* The guest's end, the caller's. */
-static inline int relay_port_open(struct relay *r, struct relay_port *p, const char *dir, const char *name)
+/* The guest's end, the caller's; listen_fd listens, and becomes the relay's. */
+static inline int relay_port_take(struct relay *r, struct relay_port *p, int listen_fd)
 {
     int fds[2];
 
-    *p = (struct relay_port){.relay = r, .client_fd = -1};
-    if (strf(p->path, sizeof(p->path), "%s/%s", dir, name) < 0 || (p->listen_fd = unix_listen(p->path, 8, 0600)) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-        abort();
+    p->relay = r;
+    p->listen_fd = listen_fd;
+    p->client_fd = -1;
+    if (listen_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) abort();
     p->guest_fd = fds[0];
     if (loop_watch(r->loop, &p->listen, p->listen_fd, EPOLLIN, relay_on_listen) < 0 ||
         loop_watch(r->loop, &p->guest, p->guest_fd, 0, relay_on_guest) < 0)
         abort();
     return fds[1];
+}
+
+static inline int relay_port_open(struct relay *r, struct relay_port *p, const char *dir, const char *name)
+{
+    *p = (struct relay_port){0};
+    if (strf(p->path, sizeof(p->path), "%s/%s", dir, name) < 0) abort();
+    return relay_port_take(r, p, unix_listen(p->path, 8, 0600));
 }
 
 static inline void relay_port_close(struct relay_port *p)

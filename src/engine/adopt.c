@@ -27,7 +27,7 @@ struct adopt {
     int r; /* 0: it runs; -ENOENT, -ESRCH: it does not; -EEXIST: something else does; else nobody knows */
     int tries;
     struct vmm_run run;
-    bool paused;
+    bool paused, broken;
     char *cmdline; /* of a launch whose commit was cut off, or of a boot that the row does not know */
     int sockets;   /* removed: nobody was behind them any more */
     struct vl_error err;
@@ -41,8 +41,10 @@ static void ask_state(struct adopt *a)
 
     if (vmm_state_read(a->vm->dir, mono_ms() + STATE_MS, &state, &err) < 0)
         log_warn("vm=%s: its VMM does not tell its state: %s", a->vm->row.name, err.msg);
-    else
+    else {
         a->paused = state == VMM_PAUSED;
+        a->broken = state == VMM_BROKEN;
+    }
 }
 
 /*
@@ -180,6 +182,7 @@ static void take(struct adopt *a)
         log_info("vm=%s adopted, pid %d, status %s", vm->row.name, (int)a->run.vmm.pid, vm_status_name(vm->status));
     vm_attach(vm, &a->run, AGENT_MS);
     vm->paused = a->paused;
+    if (a->broken) vm_is_broken(vm);
     hang_watch(vm->engine);
     CRASH_POINT("adopt.attached");
     if (vm->found)

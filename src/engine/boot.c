@@ -167,6 +167,8 @@ void vm_launch(struct vm *vm)
     vm->token_fresh = false;
     vm->attempts++;
     vm->ready = vm->agent_up = vm->late = vm->agent_awaited = vm->stop_asked = vm->workload_ended = false;
+    vm->agent_refused = false;
+    vm->end_step = VMM_END_NOTHING;
     vm->health = HEALTH_NONE;
     *vm->reason_now = '\0';
     if (l && (l->record = vm_record_text(vm)) && (r = guest_config_fill(vm, &l->guest)) == 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a VM is stopped, why it ended, and how it is forgotten. */
 #include <signal.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/crash.h"
@@ -20,6 +21,7 @@ static void stop_late(struct timer *t)
 
     log_warn("vm=%s: the guest did not end in time, ending its VMM", vm->row.name);
     vm->late = true;
+    if (!vm->stop_asked) vm->agent_refused = true; /* it was not there to be asked */
     vm_step(vm);
 }
 
@@ -28,7 +30,10 @@ static void poweroff_asked(void *arg, int r)
     struct vm *vm = arg;
 
     if (r == 0 || r == -ECANCELED) return;
-    vm->late = true; /* the agent will not do it */
+    if (r == -ECONNRESET && !vm->agent_awaited)
+        vm->stop_asked = false; /* it may not have heard: once more, unless that was the machine's end */
+    else
+        vm->late = vm->agent_refused = true; /* the agent will not do it */
     vm_step(vm);
 }
 
@@ -81,10 +86,12 @@ static void end_done(struct job *j, bool cancelled)
         free(e);
         return;
     }
-    if (e->r == 0)
+    if (e->r >= 0) {
         vm->vmm_gone = true; /* its pidfd says so too; both lead to one collection */
-    else
+        vm->end_step = (enum vmm_end_step)e->r;
+    } else {
         log_err("vm=%s: cannot end its VMM: %s", vm->row.name, e->err.msg);
+    }
     free(e);
     CRASH_POINT("stop.end_known");
     if (vm->vmm_gone)
@@ -166,7 +173,10 @@ static void vmm_verdict(const struct collect *c, struct verdict *v)
     if (c->rebooted)
         (void)strf(v->reason, sizeof(v->reason), "the host was restarted");
     else if (!c->have_exit)
-        (void)strf(v->reason, sizeof(v->reason), "the VMM ended and its shim could not say why");
+        (void)strf(
+            v->reason, sizeof(v->reason),
+            "the VMM ended and its shim could not say why, as it had been killed (`dmesg` tells whether the host "
+            "ran out of memory)");
     else if (c->exit.signal)
         (void)strf(v->reason, sizeof(v->reason), "the VMM was ended by signal %d%s", c->exit.signal,
                    c->exit.signal == SIGKILL ? ": somebody killed it, or the host ran out of memory (`dmesg` tells)"
@@ -186,17 +196,45 @@ static bool ended_for_a_reason(const struct vm *vm)
     return vm->status == VM_STOPPING && vm->desire == DESIRE_RUNNING && *vm->row.reason;
 }
 
+/* What it took to stop it, where that was more than to ask its guest. */
+static void stop_story(const struct vm *vm, char *ret, size_t size)
+{
+    static const char *const steps[] = {
+        [VMM_END_NOTHING] = "was ended",
+        [VMM_END_QUIT] = "was ended by its VMM",
+        [VMM_END_TERM] = "was ended with its VMM, by SIGTERM",
+        [VMM_END_KILL] = "was ended with its VMM, by SIGKILL",
+    };
+
+    *ret = '\0';
+    if (vm->agent_refused)
+        (void)strf(ret, size, "the guest could not be asked to stop and %s", steps[vm->end_step]);
+    else if (vm->stop_asked && vm->late)
+        (void)strf(ret, size, "the guest did not stop within %d s and %s",
+                   (vm->engine->cfg.stop_grace_ms + AGENT_MS) / 1000, steps[vm->end_step]);
+    else if (vm->end_step > VMM_END_QUIT)
+        (void)strf(ret, size, "the VM %s", steps[vm->end_step]);
+}
+
 static void asked_verdict(const struct vm *vm, struct verdict *v)
 {
     v->status = VM_STOPPED;
-    v->reason[0] = '\0';
     if (ended_for_a_reason(vm)) {
         v->status = str_starts(vm->row.reason, NOT_HEALTHY_IN_TIME) ? VM_FAILED : VM_CRASHED;
         (void)strf(v->reason, sizeof(v->reason), "%.380s", vm->row.reason);
-    } else if (vm->stop_asked && vm->late) {
-        (void)strf(v->reason, sizeof(v->reason), "the guest did not end within %d s and was ended by its VMM",
-                   (vm->engine->cfg.stop_grace_ms + AGENT_MS) / 1000);
+    } else {
+        stop_story(vm, v->reason, sizeof(v->reason));
     }
+}
+
+/* Whatever became of it: more helps. */
+static void add_memory(const struct vm *vm, struct verdict *v)
+{
+    size_t len = strlen(v->reason);
+
+    (void)strf(v->reason + len, sizeof(v->reason) - len,
+               "%sthe guest ran out of its %lld MB of memory: give it more (memory_mb)", len ? "; " : "",
+               (long long)vm->row.memory_mb);
 }
 
 static void decide(const struct vm *vm, const struct collect *c, struct verdict *v)
@@ -210,12 +248,13 @@ static void decide(const struct vm *vm, const struct collect *c, struct verdict 
         (void)strf(v->reason, sizeof(v->reason), "guest kernel panic: %.200s", c->console.text);
     } else
         vmm_verdict(c, v);
+    if (c->console.out_of_memory && v->status != VM_STOPPED) add_memory(vm, v);
     if (vm->status == VM_STOPPING || vm->desire == DESIRE_DELETED) asked_verdict(vm, v);
 }
 
 /*
- * An early death that says nothing of the workload: one more try, then `failed`. A panic would only repeat itself; and
- * without an agent, a machine that ends well may have done all it was for.
+ * An early death that says nothing of the workload: one more try, then `failed`. A panic would only repeat itself;
+ * and without an agent, a machine that ends well may have done all it was for.
  */
 static bool boot_died(const struct vm *vm, const struct collect *c, const struct verdict *v)
 {

@@ -25,6 +25,14 @@ void vm_heard(struct vm *vm)
     log_info("vm=%s: its guest answers again", vm->row.name);
 }
 
+void vm_is_broken(struct vm *vm)
+{
+    vm->hung = vm->hang_news = true;
+    (void)strf(vm->reason_now, sizeof(vm->reason_now),
+               "the VMM cannot run its guest any more (internal-error: KVM has given it up)");
+    log_warn("vm=%s: %s", vm->row.name, vm->reason_now);
+}
+
 static void pong(void *arg, int r)
 {
     struct vm *vm = arg;

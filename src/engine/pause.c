@@ -52,7 +52,7 @@ static void not_continued(struct vm *vm, struct vl_error *err)
 {
     refuse(vm, WAIT_RUNNING, "resumed", err);
     if (vm->status == VM_STOPPING) {
-        vm->late = true; /* its workload cannot be told */
+        vm->late = vm->agent_refused = true; /* its workload cannot be told */
         vm_step(vm);
     } else {
         vm_step_later(vm, RETRY_MS);

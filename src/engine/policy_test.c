@@ -65,18 +65,6 @@ static void staying_up_forgets_what_was(void **state)
 /* --- a VM under a policy
  * ---------------------------------------------------------------------------------------------- */
 
-static struct answer create_with(struct host *h, const char *name, const char *restart, enum vm_want want)
-{
-    auto_vm_request req = {0};
-    json_auto_t *j = json_pack("{s:s, s:s, s:{s:s}}", "name", name, "plugin", "p", "config", "restart", restart);
-    struct answer a = {0};
-
-    assert_int_equal(vm_request_decode(j, &req, NULL, NULL), 0);
-    assert_int_equal(engine_vm_create(h->engine, &req, NULL, want, WAIT_MS, on_vm, &a, NULL), 0);
-    until(h, &a.done);
-    return a;
-}
-
 static void a_crash_loop_ends(void **state)
 {
     struct host *h = *state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The engine with a real store, real artifacts and the real shim, for this folder's tests only. The VMM is the test
- * program itself, which plays its part by the VM's name; no agent ever answers, so these are the ways in which a boot
- * goes wrong. What goes right is tested end to end with QEMU.
+ * program itself, which plays its part by the VM's name: ways in which a boot goes wrong, and with names that begin
+ * with "agent" a guest that answers (testguest.h).
  */
 #pragma once
 #include "base/unit.h"
@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "engine/engine.h"
-#include "vmm/fake_monitor.h"
+#include "engine/testguest.h"
 
 #define WAIT_MS 20000
 #define BOOT_MS 400 /* the deadline of a boot here */
@@ -42,12 +42,13 @@ static inline int be_vmm(const char *name)
         (void)dprintf(VMM_FD_CONSOLE, "Kernel panic - not syncing: Attempted to kill init!\r\n");
         return 0;
     }
-    if (str_starts(name, "guest=stubborn")) {
+    if (strstr(name, "stubborn")) {
         (void)signal(SIGTERM, SIG_IGN);
         p.fd = -1;
     }
+    if (str_starts(name, "guest=agent")) return be_machine(name);
     while (poll(&p, 1, 60000) > 0)
-        if (serve_monitor()) return 0;
+        if (serve_monitor(NULL)) return 0;
     return 9; /* the test has failed long ago */
 }
 
@@ -274,6 +275,18 @@ static inline struct answer create(struct host *h, const char *name, enum vm_wan
     struct answer a;
 
     assert_int_equal(create_begin(h, name, 0, want, &a, NULL), 0);
+    until(h, &a.done);
+    return a;
+}
+
+static inline struct answer create_with(struct host *h, const char *name, const char *restart, enum vm_want want)
+{
+    auto_vm_request req = {0};
+    json_auto_t *j = json_pack("{s:s, s:s, s:{s:s}}", "name", name, "plugin", "p", "config", "restart", restart);
+    struct answer a = {0};
+
+    assert_int_equal(vm_request_decode(j, &req, NULL, NULL), 0);
+    assert_int_equal(engine_vm_create(h->engine, &req, NULL, want, WAIT_MS, on_vm, &a, NULL), 0);
     until(h, &a.done);
     return a;
 }

@@ -91,12 +91,13 @@ struct vm {
     int64_t workload_code;
 
     /* Facts that wait for vm_step. */
-    bool vmm_gone, agent_up, late, agent_awaited, stop_asked;
+    bool vmm_gone, agent_up, late, agent_awaited, stop_asked, agent_refused;
     bool health_news, hang_news, over_budget, budget_runs;
-    struct timer deadline; /* of the boot, of the stop, of the machine's end after its workload's */
-    struct timer budget;   /* of the first success of the health check, while budget_runs */
-    struct timer retry;    /* of what failed, or of a silent agent: one step for all */
-    int64_t retry_ms;      /* when; 0: not */
+    enum vmm_end_step end_step; /* what it took to end it */
+    struct timer deadline;      /* of the boot, of the stop, of the machine's end after its workload's */
+    struct timer budget;        /* of the first success of the health check, while budget_runs */
+    struct timer retry;         /* of what failed, or of a silent agent: one step for all */
+    int64_t retry_ms;           /* when; 0: not */
 };
 
 /* Who else refers to artifacts. */
@@ -257,6 +258,8 @@ void vm_judge_guest(struct vm *vm);
 
 /* --- hang.c ------------------------------------------------------------------------------------------------------- */
 void vm_heard(struct vm *vm); /* it lives */
+/* It never will again, says its VMM: as if it had been silent for long enough. */
+void vm_is_broken(struct vm *vm);
 /* There is a running guest to be watched. */
 void hang_watch(struct engine *e);
 

@@ -176,14 +176,17 @@ int image_program_check(const struct oci_index *x, const struct workload *w, con
     const char *folder = *program == '/' ? "" : w->workdir ? w->workdir : "/";
     char full[OCI_PATH_MAX + 1], shown[QUOTED_SIZE];
 
-    if (!path || !*path) path = WORKLOAD_PATH;
     if (!folder) folder = "/";
     if (strchr(program, '/')) {
         if (strf(full, sizeof(full), "%s/%s", folder, program) > 0 && is_program(x, full)) return 0;
     } else {
-        for (; *path; path += strcspn(path, ":"), path += *path == ':')
-            if (strf(full, sizeof(full), "%.*s/%s", (int)strcspn(path, ":"), path, program) > 0 && is_program(x, full))
+        const char *end;
+
+        for (const char *entry = path && *path ? path : WORKLOAD_PATH; *entry; entry = *end ? end + 1 : end) {
+            end = strchrnul(entry, ':');
+            if (strf(full, sizeof(full), "%.*s/%s", (int)(end - entry), entry, program) > 0 && is_program(x, full))
                 return 0;
+        }
     }
     return vl_fail(err, VL_INVALID,
                    "the image '%s' holds no program %s to start: name another with entrypoint = [...] below [workload]",

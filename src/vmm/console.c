@@ -15,6 +15,9 @@
 #define END_MAX    32768 /* bytes of the log's end in which the last line is looked for; a panic's trace is shorter */
 #define PANIC_TEXT "Kernel panic - not syncing: "
 
+/* mm/oom_kill.c of Linux: who was killed for it, and the panic where nobody was left to be. */
+static const char *const memory_texts[] = {"Out of memory: Killed process", "System is deadlocked on memory"};
+
 /* The last `max` bytes of a file into `ret`; a missing file has none. */
 static int read_tail(int dir_fd, const char *name, size_t max, struct strbuf *ret)
 {
@@ -96,6 +99,8 @@ void console_end_of(const char *text, size_t len, struct console_end *ret)
     const char *end;
 
     *ret = (struct console_end){0};
+    for (size_t i = 0; i < ARRAY_LEN(memory_texts); i++)
+        ret->out_of_memory |= find_last(text, len, memory_texts[i]) != NULL;
     if (line && (!panic || line > panic) && exit_code(text, len, line, &ret->code)) {
         ret->verdict = CONSOLE_EXIT_CODE;
         return;

@@ -57,6 +57,26 @@ static void verdicts(void **state)
     }
 }
 
+static void out_of_memory(void **state)
+{
+    static const char killed[] = "[   21.4] Out of memory: Killed process 71 (httpd) total-vm:90000kB\r\n"
+                                 "volant: workload exited code=137\r\n",
+                      panic[] = "[   21.4] Kernel panic - not syncing: System is deadlocked on memory\r\n",
+                      honest[] = "volant: workload exited code=137\r\n";
+    struct console_end end;
+
+    (void)state;
+    console_end_of(killed, strlen(killed), &end);
+    assert_int_equal(end.verdict, CONSOLE_EXIT_CODE);
+    assert_int_equal(end.code, 137);
+    assert_true(end.out_of_memory);
+    console_end_of(panic, strlen(panic), &end);
+    assert_int_equal(end.verdict, CONSOLE_PANIC);
+    assert_true(end.out_of_memory);
+    console_end_of(honest, strlen(honest), &end);
+    assert_false(end.out_of_memory);
+}
+
 static void long_panic(void **state)
 {
     char text[2048];
@@ -125,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts),
+        cmocka_unit_test(out_of_memory),
         cmocka_unit_test(long_panic),
         cmocka_unit_test(tails),
     };

@@ -30,22 +30,22 @@ int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms
     int r;
 
     host_boot_id(boot_id);
-    if (!str_eq(boot_id, run->host_boot_id)) return 0; /* it went down with the host */
+    if (!str_eq(boot_id, run->host_boot_id)) return VMM_END_NOTHING; /* it went down with the host */
     r = proc_open(&run->vmm, &pidfd);
-    if (r == -ESRCH) return 0;
+    if (r == -ESRCH) return VMM_END_NOTHING;
     if (r < 0) return vl_fail_errno(err, r, "open process %d", (int)run->vmm.pid);
     CRASH_POINT("stop.vmm_opened");
     r = qemu_driver.quit(dir, quit_until, NULL);
     CRASH_POINT("stop.quit_asked");
     if (r == 0 && gone(pidfd, quit_until)) {
         CRASH_POINT("stop.vmm_gone");
-        return 0;
+        return VMM_END_QUIT;
     }
     (void)proc_kill(pidfd, SIGTERM);
-    if (gone(pidfd, mono_ms() + term_ms)) return 0;
+    if (gone(pidfd, mono_ms() + term_ms)) return VMM_END_TERM;
     r = proc_kill(pidfd, SIGKILL);
     if (r < 0 && r != -ESRCH) return vl_fail_errno(err, r, "kill the VMM, process %d", (int)run->vmm.pid);
-    if (gone(pidfd, mono_ms() + KILL_MS)) return 0;
+    if (gone(pidfd, mono_ms() + KILL_MS)) return VMM_END_KILL;
     return vl_fail(err, VL_INTERNAL, "the VMM, process %d, does not end although it was killed", (int)run->vmm.pid);
 }
 

@@ -6,13 +6,14 @@
 
 #include "vmm/driver.h"
 
-/* One client; true once it was told to quit. */
-static inline bool serve_monitor(void)
+static bool monitor_paused;
+
+/* One client; true once it was told to quit. told (NULL: nobody) hears each line, and may know other commands. */
+static inline bool serve_monitor(void (*told)(const char *line))
 {
     static const char greeting[] = "{\"QMP\":{}}\n", ok[] = "{\"return\":{}}\n",
                       runs[] = "{\"return\":{\"status\":\"running\"}}\n",
                       stands[] = "{\"return\":{\"status\":\"paused\"}}\n";
-    static bool paused;
     auto_close int fd = accept4(VMM_FD_QMP, NULL, NULL, SOCK_CLOEXEC);
     char buf[256];
     ssize_t n;
@@ -21,10 +22,12 @@ static inline bool serve_monitor(void)
     (void)send(fd, greeting, sizeof(greeting) - 1, MSG_NOSIGNAL);
     while ((n = recv(fd, buf, sizeof(buf) - 1, 0)) > 0) {
         buf[n] = '\0';
-        if (strstr(buf, "\"stop\"")) paused = true;
-        if (strstr(buf, "\"cont\"")) paused = false;
+        if (told) told(buf);
+        if (strstr(buf, "\"stop\"")) monitor_paused = true;
+        if (strstr(buf, "\"cont\"")) monitor_paused = false;
         if (strstr(buf, "query-status"))
-            (void)send(fd, paused ? stands : runs, paused ? sizeof(stands) - 1 : sizeof(runs) - 1, MSG_NOSIGNAL);
+            (void)send(fd, monitor_paused ? stands : runs, monitor_paused ? sizeof(stands) - 1 : sizeof(runs) - 1,
+                       MSG_NOSIGNAL);
         else
             (void)send(fd, ok, sizeof(ok) - 1, MSG_NOSIGNAL);
         if (strstr(buf, "quit")) return true;

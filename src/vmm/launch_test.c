@@ -48,7 +48,7 @@ static int be_vmm(const char *name)
         struct pollfd p = {.fd = str_starts(name, "guest=good,") ? VMM_FD_QMP : -1, .events = POLLIN};
 
         if (poll(&p, 1, 60000) == 0) return 9; /* the test has failed long ago */
-        if (serve_monitor()) return 0;
+        if (serve_monitor(NULL)) return 0;
     }
 }
 
@@ -205,12 +205,12 @@ static void good(void **state)
     assert_int_equal(err.kind, VL_CONFLICT);
     assert_true(proc_alive(&f->run.vmm));
     assert_int_equal(stat_of(f, "ctl").st_mode, S_IFSOCK | 0600);
-    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, &err), 0);
+    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, &err), VMM_END_QUIT);
     expect_exit(f, 0, 0, "");
     /* and the next one replaces all of it */
     launch(f);
     expect_console(f, "uid=");
-    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, &err), 0);
+    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, &err), VMM_END_QUIT);
     expect_exit(f, 0, 0, "");
 }
 
@@ -230,7 +230,7 @@ static void one_shim_for_a_folder(void **state)
     launch(f);
     assert_true((held = open_dir(f->dir)) >= 0);
     assert_int_equal(flock(held, LOCK_EX | LOCK_NB), -1);
-    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, &err), 0);
+    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, &err), VMM_END_QUIT);
     expect_exit(f, 0, 0, "");
     assert_int_equal(flock(held, LOCK_EX | LOCK_NB), 0);
 }
@@ -255,7 +255,7 @@ static void configuration(void **state)
         assert_non_null(memmem(initrd, len, "\"hostname\":\"good\"", 17));
         assert_non_null(memmem(initrd + at, 512, "TRAILER!!!", 10));
     }
-    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, NULL), 0);
+    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, NULL), VMM_END_QUIT);
     expect_exit(f, 0, 0, "");
 }
 
@@ -276,12 +276,12 @@ static void ends_by_signal(void **state)
     f->boot.name = "plain"; /* no monitor */
     launch(f);
     expect_console(f, "uid=");
-    assert_int_equal(vmm_end(f->dir, &f->run, 50, WAIT_MS, NULL), 0);
+    assert_int_equal(vmm_end(f->dir, &f->run, 50, WAIT_MS, NULL), VMM_END_TERM);
     expect_exit(f, -1, SIGTERM, "");
     f->boot.name = "stubborn";
     launch(f);
     expect_console(f, "uid=");
-    assert_int_equal(vmm_end(f->dir, &f->run, 50, 50, NULL), 0);
+    assert_int_equal(vmm_end(f->dir, &f->run, 50, 50, NULL), VMM_END_KILL);
     expect_exit(f, -1, SIGKILL, "");
 }
 
@@ -297,7 +297,7 @@ static void shim_killed(void **state)
     assert_int_equal(proc_kill(shim, SIGKILL), 0);
     assert_int_equal(vmm_exit_wait(f->dir, &f->run, mono_ms() + WAIT_MS, &e, NULL), -ENOENT);
     assert_true(proc_alive(&f->run.vmm));
-    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, NULL), 0);
+    assert_int_equal(vmm_end(f->dir, &f->run, WAIT_MS, 0, NULL), VMM_END_QUIT);
     assert_false(proc_alive(&f->run.vmm));
 }
 

@@ -93,8 +93,9 @@ void vmm_exit_done(struct vmm_exit *e);
 int vmm_launch(const struct vmm_boot *b, int64_t deadline_ms, struct vmm_run *ret, char **ret_cmdline,
                struct vl_error *err);
 
-/* QMP `quit`, then SIGTERM, then SIGKILL to that very VMM, each with its time; returns when it is gone. run is of this
- * folder. */
+/* QMP `quit`, then SIGTERM, then SIGKILL to that very VMM, each with its time; returns when it is gone: what it took.
+ * run is of this folder. */
+enum vmm_end_step { VMM_END_NOTHING /* it was gone */, VMM_END_QUIT, VMM_END_TERM, VMM_END_KILL };
 int vmm_end(const char *dir, const struct vmm_run *run, int quit_ms, int term_ms, struct vl_error *err);
 
 /* Its vCPUs stand still (or go on). */
@@ -140,7 +141,8 @@ enum console_verdict { CONSOLE_NOTHING, CONSOLE_EXIT_CODE, CONSOLE_PANIC };
 struct console_end {
     enum console_verdict verdict;
     int code;
-    char text[256]; /* panic line */
+    char text[256];     /* panic line */
+    bool out_of_memory; /* the guest's kernel says so, whatever came of it */
 };
 void vmm_console_end(const char *dir, struct console_end *ret);
 /* The last max bytes of the console log (both files), the caller's. */

@@ -26,6 +26,7 @@
 #define WORKER_IDLE_MS 5000
 #define RESTART_MAX_MS 60000
 #define RESTORE_MS     120000
+#define LOCK_MS        1000 /* for what an ended volantd left to let go of its locks */
 #define PID_MAX_BYTES  16
 
 static const int end_signals[] = {SIGTERM, SIGINT}, child_signals[] = {SIGCHLD};
@@ -50,6 +51,21 @@ struct daemon {
 
 /* --- starting ----------------------------------------------------------------------------------------------------- */
 
+/*
+ * A volantd that is killed while it spawns a program leaves a child that holds its locks until it executes that: a
+ * moment, which its successor waits.
+ */
+static int lock_in_time(const char *path, int *ret_fd)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    int64_t deadline = mono_ms() + LOCK_MS;
+    int r;
+
+    while ((r = lock_file(path, ret_fd)) == -EWOULDBLOCK && mono_ms() < deadline)
+        (void)nanosleep(&pause, NULL);
+    return r;
+}
+
 /* Locks a folder for this process and leaves its pid there for the next one to name. */
 static int lock_folder(const char *folder, int *ret_fd, struct vl_error *err)
 {
@@ -58,7 +74,7 @@ static int lock_folder(const char *folder, int *ret_fd, struct vl_error *err)
     int r;
 
     if (strf(path, sizeof(path), "%s/lock", folder) < 0) return vl_fail_errno(err, ENAMETOOLONG, "%s", folder);
-    if ((r = lock_file(path, &fd)) == -EWOULDBLOCK) {
+    if ((r = lock_in_time(path, &fd)) == -EWOULDBLOCK) {
         auto_free char *text = NULL;
         int known = read_file_at(AT_FDCWD, path, PID_MAX_BYTES, &text, NULL);
 

@@ -202,4 +202,4 @@ def test_who_does_not_stop_is_ended(busybox):
         host.volar("vms", "stop", "web")
         vm = host.vm("web")
         assert vm["status"] == "stopped" and not volant.alive(pid)
-        says(vm["reason"], ["did not end within", "was ended"])
+        says(vm["reason"], ["could not be asked to stop", "was ended with its VMM, by SIGKILL"])
