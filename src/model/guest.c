@@ -15,6 +15,14 @@ static const struct field network_fields[] = {
 static const struct schema network_schema = {"network", sizeof(struct guest_network), network_fields,
                                              ARRAY_LEN(network_fields)};
 
+static const struct field root_fields[] = {
+    {"fstype", FIELD_STRING, .offset = offsetof(struct guest_root, fstype), .max = 16},
+    {"persistent", FIELD_BOOL, .offset = offsetof(struct guest_root, persistent)},
+    {"overlay_mb", FIELD_INT, .offset = offsetof(struct guest_root, overlay_mb), COUNT},
+    {"init", FIELD_STRING, .offset = offsetof(struct guest_root, init), .max = 4095},
+};
+static const struct schema root_schema = {"root", sizeof(struct guest_root), root_fields, ARRAY_LEN(root_fields)};
+
 static const struct field config_fields[] = {
     {"api", FIELD_INT, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_config, api), .min = 1,
      .max = INT64_MAX},
@@ -23,6 +31,7 @@ static const struct field config_fields[] = {
     {"shutdown", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_config, shutdown),
      .choices = shutdowns},
     {"network", FIELD_OBJECT, .offset = offsetof(struct guest_config, network), .sub = &network_schema},
+    {"root", FIELD_OBJECT, .offset = offsetof(struct guest_config, root), .sub = &root_schema},
     {"health_check", FIELD_OBJECT, .offset = offsetof(struct guest_config, health_check), .sub = &health_check_schema},
     {"ready_port", FIELD_INT, .offset = offsetof(struct guest_config, ready_port), .min = 0, .max = 65535},
     {"workload", FIELD_OBJECT, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_config, workload),

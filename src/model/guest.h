@@ -20,12 +20,26 @@ struct guest_network {
     char *mac; /* selects the interface */
 };
 
+/*
+ * What the bootloader of bzImage-volant makes the root folder of, before the workload starts. Disks are found by their
+ * virtio-blk serial.
+ */
+struct guest_root {
+    char *fstype;       /* of the image, on the read-only disk GUEST_ROOT_SERIAL: "squashfs" or "ext4"; NULL: no root */
+    bool persistent;    /* changes go to the ext4 disk GUEST_DATA_SERIAL and outlive the boot; else to memory */
+    int64_t overlay_mb; /* how much of the memory they may take; 0: half of it */
+    char *init;         /* absolute path in the image that gets PID 1 instead of kestrel; NULL: kestrel supervises */
+};
+#define GUEST_ROOT_SERIAL "volant-root"
+#define GUEST_DATA_SERIAL "volant-data"
+
 struct guest_config {
     int64_t api; /* AGENT_API of the volantd that wrote it */
     int64_t vm_id;
     char *hostname;
     char *shutdown; /* "reboot" or "poweroff": how this VMM's machine is ended */
     struct guest_network network;
+    struct guest_root root;
     struct health_check health_check; /* type NULL: none, ready_port decides */
     int64_t ready_port;               /* TCP port whose accepting means ready; 0: executed means ready */
     struct workload workload;
