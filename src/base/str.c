@@ -223,6 +223,11 @@ size_t utf8_prefix(const char *s, size_t n)
     return at;
 }
 
+int utf8_cut(const char *s, size_t max)
+{
+    return (int)utf8_prefix(s, strnlen(s, max));
+}
+
 /* C1 controls (U+0080 to U+009F, in UTF-8 0xc2 and a byte below 0xa0) move a terminal's cursor as the C0 ones do. */
 static size_t printable_char(const unsigned char *s, size_t n)
 {

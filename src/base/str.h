@@ -40,6 +40,8 @@ int random_hex(char *buf, size_t n_bytes);
 
 /* Length of the longest prefix of s (at most n bytes) that is whole, valid UTF-8. */
 size_t utf8_prefix(const char *s, size_t n);
+/* The same of a string, of which at most `max` bytes are wanted: for "%.*s". */
+int utf8_cut(const char *s, size_t max);
 
 /*
  * Text as logs and terminals may show it: control bytes (C1 too) and invalid UTF-8 as \xNN, cut before what no longer

@@ -234,6 +234,17 @@ static void utf8_is_checked(void **state)
     }
 }
 
+static void utf8_cut_ends_with_the_string(void **state)
+{
+    auto_free char *exact = strdup("ab\xc3\xa9"); /* not a byte behind it is anybody's */
+
+    (void)state;
+    assert_non_null(exact);
+    assert_int_equal(utf8_cut(exact, 140), 4);
+    assert_int_equal(utf8_cut(exact, 3), 2);
+    assert_int_equal(utf8_cut(exact, 0), 0);
+}
+
 static void escaping_stops_where_it_no_longer_fits(void **state)
 {
     static const struct {
@@ -270,6 +281,7 @@ int main(void)
         cmocka_unit_test(hex_bytes),
         cmocka_unit_test(random_bytes),
         cmocka_unit_test(utf8_is_checked),
+        cmocka_unit_test(utf8_cut_ends_with_the_string),
         cmocka_unit_test(escaping_stops_where_it_no_longer_fits),
     };
 

@@ -7,7 +7,7 @@
 
 void text_cut(char *buf, size_t size, const char *text)
 {
-    (void)strf(buf, size, "%.*s", (int)utf8_prefix(text, strnlen(text, size - 1)), text);
+    (void)strf(buf, size, "%.*s", utf8_cut(text, size - 1), text);
 }
 
 void deployment_view_done(struct deployment_view *v)

@@ -116,7 +116,7 @@ static void launch_done(struct job *j, bool cancelled)
     }
     if (l->r < 0) {
         log_warn("vm=%s: launch %d failed: %s", vm->row.name, vm->attempts, l->err.msg);
-        (void)strf(vm->reason_now, sizeof(vm->reason_now), "%.*s", (int)utf8_prefix(l->err.msg, 150), l->err.msg);
+        (void)strf(vm->reason_now, sizeof(vm->reason_now), "%.*s", utf8_cut(l->err.msg, 150), l->err.msg);
         launch_free(l);
         vm_step(vm);
         return;

@@ -301,7 +301,7 @@ void vm_end_commit(struct vm *vm, const struct verdict *v)
 static void collect_boot_died(struct vm *vm, const struct collect *c, struct verdict *v)
 {
     if (!*vm->reason_now)
-        (void)strf(vm->reason_now, sizeof(vm->reason_now), "%.*s", (int)utf8_prefix(v->reason, 150), v->reason);
+        (void)strf(vm->reason_now, sizeof(vm->reason_now), "%.*s", utf8_cut(v->reason, 150), v->reason);
     if (c->console.verdict == CONSOLE_PANIC) {
         v->status = VM_FAILED;
         vm_end_commit(vm, v);

@@ -49,7 +49,7 @@ void vm_say_health(struct vm *vm)
 
     *vm->reason_now = '\0';
     if (vm->health == UNHEALTHY)
-        (void)strf(vm->reason_now, sizeof(vm->reason_now), "unhealthy: %.*s", (int)utf8_prefix(why, 140), why);
+        (void)strf(vm->reason_now, sizeof(vm->reason_now), "unhealthy: %.*s", utf8_cut(why, 140), why);
 }
 
 void vm_take_health(struct vm *vm, const char *health, const char *reason)
