@@ -214,6 +214,30 @@ static int walk(struct walk *w, bool apply)
     return r;
 }
 
+/* Whether the argument at argv[0] takes the next one as its value. */
+static bool takes_next(const struct opt *opts, const char *arg)
+{
+    const struct opt *o;
+
+    if (arg[1] == '-')
+        return !strchr(arg, '=') && (o = find_long(opts, arg + 2, strlen(arg + 2))) && o->type != OPT_FLAG;
+    for (const char *letter = arg + 1; *letter; letter++)
+        if ((o = find_letter(opts, *letter)) && o->type != OPT_FLAG) return !letter[1];
+    return false;
+}
+
+int opt_first_operand(const struct opt *opts, int argc, char *const *argv)
+{
+    int at = 0;
+
+    for (; at < argc; at++) {
+        if (argv[at][0] != '-' || !argv[at][1]) return at;
+        if (strcmp(argv[at], "--") == 0) return at + 1 < argc ? at + 1 : argc;
+        if (takes_next(opts, argv[at])) at++;
+    }
+    return argc;
+}
+
 static bool wants_help(const struct opt *opts, int argc, char *const *argv)
 {
     bool letter = !find_letter(opts, 'h');

@@ -34,6 +34,12 @@ struct opt {
 int opt_parse(const struct opt *opts, int argc, char *const *argv, const char **operands, size_t max_operands,
               size_t *n_operands, bool *ret_help, struct vl_error *err);
 
+/*
+ * Index of the first operand in argv, argc if there is none: for commands whose operand begins another command line
+ * (`run IMAGE PROGRAM -x`), which pass what comes before to opt_parse. Unknown options are taken for flags.
+ */
+int opt_first_operand(const struct opt *opts, int argc, char *const *argv);
+
 struct command {
     const char *name;     /* "vms create": as typed, words separated by one space; a NULL name ends the table */
     const char *operands; /* "NAME" or "[MANIFEST]", shown in usage; "" for none */

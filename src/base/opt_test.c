@@ -309,12 +309,41 @@ static int forget(void **state)
     return 0;
 }
 
+static void the_first_operand_is_found(void **state)
+{
+    static const struct {
+        const char *argv[6];
+        int argc, at;
+    } table[] = {
+        {{"img"}, 1, 0},
+        {{"--wait", "img", "--cpu"}, 3, 1},
+        {{"--cpu", "2", "img", "-x"}, 4, 2},
+        {{"--cpu=2", "img"}, 2, 1},
+        {{"-p", "80", "-wp", "81", "img"}, 5, 4},
+        {{"-p80", "img"}, 2, 1},
+        {{"--", "-img"}, 2, 1},
+        {{"--", "img", "x"}, 3, 1},
+        {{"--nothing", "-"}, 2, 1},
+        {{"--wait"}, 1, 1},
+        {{"--cpu"}, 1, 1},
+        {{"--"}, 1, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        assert_int_equal(opt_first_operand(opts, table[i].argc, (char *const *)table[i].argv), table[i].at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_forms_are_understood),    cmocka_unit_test(errors_name_option_and_remedy),
-        cmocka_unit_test(help_wins_over_errors),       cmocka_unit_test(commands_are_found),
-        cmocka_unit_test(help_is_aligned_and_wrapped), cmocka_unit_test(overviews_are_grouped),
+        cmocka_unit_test(the_first_operand_is_found),
+        cmocka_unit_test(all_forms_are_understood),
+        cmocka_unit_test(errors_name_option_and_remedy),
+        cmocka_unit_test(help_wins_over_errors),
+        cmocka_unit_test(commands_are_found),
+        cmocka_unit_test(help_is_aligned_and_wrapped),
+        cmocka_unit_test(overviews_are_grouped),
     };
 
     return cmocka_run_group_tests(tests, NULL, forget);

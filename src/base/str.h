@@ -81,5 +81,6 @@ struct strv {
 };
 void strv_done(struct strv *v);
 int strv_add(struct strv *v, const char *s); /* copies; -ENOMEM */
+void strv_cut(struct strv *v, size_t len);   /* forgets what comes after the first len */
 int strv_addf(struct strv *v, const char *fmt, ...) printf_(2, 3);
 #define auto_strv auto_(strv_done) struct strv

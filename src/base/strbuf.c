@@ -185,6 +185,12 @@ int strv_add(struct strv *v, const char *s)
     return strv_push(v, strdup(s));
 }
 
+void strv_cut(struct strv *v, size_t len)
+{
+    while (v->len > len)
+        free(take_ptr(v->items[--v->len]));
+}
+
 int strv_addf(struct strv *v, const char *fmt, ...)
 {
     char *s = NULL;

@@ -140,6 +140,22 @@ static int64_t ready_port(const struct vm *vm)
     return 0;
 }
 
+/* The manifest's workload with what the configuration changes of it. */
+static int fill_workload(const struct vm *vm, struct workload *w)
+{
+    const struct vm_config *c = &vm->config;
+    int r = schema_copy(&workload_schema, &vm->manifest.workload, w);
+
+    for (size_t i = 0; r == 0 && i < c->env.len; i++)
+        r = strmap_set(&w->env, c->env.items[i].key, c->env.items[i].value);
+    if (c->command.len == 0) return r;
+    strv_cut(&w->entrypoint, (size_t)w->command_index);
+    w->command_index = 0;
+    for (size_t i = 0; r == 0 && i < c->command.len; i++)
+        r = strv_add(&w->entrypoint, c->command.items[i]);
+    return r;
+}
+
 static int guest_config_fill(const struct vm *vm, struct guest_config *g)
 {
     const struct subnet *net = &vm->engine->cfg.subnet;
@@ -156,7 +172,7 @@ static int guest_config_fill(const struct vm *vm, struct guest_config *g)
     g->network.mac = strdup(vm->row.mac_address);
     if (!g->hostname || !g->shutdown || !g->network.address || !g->network.gateway || !g->network.mac) return -ENOMEM;
     if (schema_copy(&health_check_schema, &vm->manifest.health_check, &g->health_check) < 0) return -ENOMEM;
-    return schema_copy(&workload_schema, &vm->manifest.workload, &g->workload);
+    return fill_workload(vm, &g->workload);
 }
 
 void vm_launch(struct vm *vm)

@@ -10,6 +10,7 @@ enum restart_policy vm_restart_policy(const struct vm *vm)
 {
     enum restart_policy policy = RESTART_NO;
 
+    if (vm->config.auto_remove) return RESTART_NO; /* whatever its image would like */
     /* Both were checked against the list when they were decoded. */
     (void)restart_policy_parse(vm->config.restart ? vm->config.restart : vm->manifest.restart, &policy);
     return policy;

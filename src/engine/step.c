@@ -3,10 +3,13 @@
  * The reconciler of one VM: what is to be done next, given what is desired, what is committed and what was observed.
  * The picture of its states is in transition.c; what clients ask for changes what is desired (intent.c).
  */
+#include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "engine/vm.h"
 
-#define BOOT_ATTEMPTS 2
+#define BOOT_ATTEMPTS  2
+#define AUTO_REMOVE_MS 5000
 
 /* A launch whose commit failed, or was cut off by a crash. */
 static void record_process(struct vm *vm)
@@ -14,6 +17,12 @@ static void record_process(struct vm *vm)
     struct vm_change c = vm_change_of(vm);
 
     vm_commit(vm, &c, NULL, NULL);
+}
+
+static void auto_removed(struct vm *vm)
+{
+    (void)vm;
+    CRASH_POINT("delete.auto_remove_committed");
 }
 
 static void step_pending(struct vm *vm)
@@ -68,6 +77,18 @@ static void step_stopping(struct vm *vm)
         vm_await_agent(vm); /* it was there a moment ago */
 }
 
+/* --rm. Who waits for its end gets a moment to read why and with what code. */
+static void step_ended(struct vm *vm)
+{
+    struct vm_change c = vm_change_of(vm);
+    int64_t left = vm->since_ms + AUTO_REMOVE_MS - mono_ms();
+
+    if (!vm->config.auto_remove || !vm->row.boot[0]) return; /* also one that was never to run yet */
+    if (left > 0) return vm_step_later(vm, (int)left);
+    c.desire = DESIRE_DELETED;
+    vm_commit(vm, &c, auto_removed, NULL);
+}
+
 void vm_step(struct vm *vm)
 {
     bool up = vm->status == VM_RUNNING || vm->status == VM_PAUSED;
@@ -91,4 +112,6 @@ void vm_step(struct vm *vm)
         vm_apply_pause(vm, true);
     else if (vm->status == VM_STOPPING)
         step_stopping(vm);
+    else if (vm_status_ended(vm->status))
+        step_ended(vm);
 }

@@ -93,6 +93,7 @@ static bool make_workload(const struct oci_config *c, json_t *w)
             set(w, "type", json_string("http")) && set(w, "base_url", json_sprintf("http://127.0.0.1:%d", (int)lowest));
     done &= set(w, "env", environment(&c->env));
     if (c->entrypoint.len + c->cmd.len > 0) done &= set(w, "entrypoint", strings(&c->entrypoint, &c->cmd));
+    if (c->entrypoint.len > 0) done &= set(w, "command_index", json_integer((json_int_t)c->entrypoint.len));
     if (c->workdir && *c->workdir)
         done &= set(w, "workdir", json_sprintf("%s%s", *c->workdir == '/' ? "" : "/", c->workdir));
     if (c->user && *c->user) done &= set(w, "user", json_string(c->user));

@@ -23,6 +23,9 @@
 
 #define OUTPUT_DRAIN_MS  200 /* for grandchildren that hold the pipes when the workload has ended */
 #define HOST_FLUSH_MS    100
+#define HOST_COME_MS     2000
+#define HOST_ASK_MS      250
+#define YOUNG_MS         5000
 #define CONSOLE_DRAIN_MS 200
 #define KILL_WAIT_MS     2000 /* from SIGKILL until the end is declared without it */
 
@@ -39,6 +42,7 @@ struct agent {
     struct ready ready;            /* one of the two */
     struct health health;
     struct timer kill_timer;
+    int64_t began_ms; /* mono_ms */
     int code, signal; /* of the workload, once it has ended */
 };
 
@@ -225,6 +229,23 @@ static void drain_output(struct agent *a)
     api_logs_grown(&a->api, true);
 }
 
+/*
+ * A workload that did its work in a moment has ended before the host has come, which then asks for its output as soon
+ * as it can: it gets the time for that.
+ */
+static void await_host(struct agent *a)
+{
+    int64_t deadline = mono_ms() + HOST_COME_MS;
+
+    if (!a->machine || mono_ms() - a->began_ms > YOUNG_MS) return;
+    while (!api_session(&a->api, false) && mono_ms() < deadline)
+        (void)loop_step(a->loop, deadline_left(deadline));
+    if (!api_session(&a->api, false)) return;
+    deadline = mono_ms() + HOST_ASK_MS;
+    while (!a->api.logs_asked && mono_ms() < deadline)
+        (void)loop_step(a->loop, deadline_left(deadline));
+}
+
 /* An answered PING says that the host has everything that was sent before it; log readers get what credit allows. */
 static void tell_host(struct agent *a)
 {
@@ -276,11 +297,13 @@ int agent_run(const struct guest_config *config, const struct agent_opts *opts, 
 
     if (!a) return vl_fail_errno(err, ENOMEM, "start the agent");
     a->config = config;
+    a->began_ms = mono_ms();
     a->machine = opts->machine;
     a->out.fd = a->err.fd = a->ready.fd = a->ports.events_fd = -1;
     if ((r = start(a, opts, err)) == 0 && (r = loop_run(a->loop)) < 0) (void)vl_fail_errno(err, r, "wait for events");
     if (r == 0) {
         drain_output(a);
+        await_host(a);
         tell_host(a);
         drain_console(a);
         *ret_code = a->code;

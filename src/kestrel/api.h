@@ -47,6 +47,7 @@ struct api {
     const struct logs *logs;
     struct api_state state;
     bool logs_complete; /* nothing will be added any more */
+    bool logs_asked;    /* somebody has read, or reads, the log */
     bool reason_untold; /* to those who follow /v1/events */
     int64_t told_ms;
     struct request *open;

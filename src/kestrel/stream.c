@@ -129,7 +129,7 @@ void stream_logs(struct request *rq)
         request_fail(rq, 400, "%s", err.msg);
         return;
     }
-    rq->logs = true;
+    rq->logs = rq->api->logs_asked = true;
     rq->follow = follow == 1;
     rq->cursor = logs_tail(rq->api->logs, tail);
     respond(rq, read_logs);

@@ -5,9 +5,9 @@
 
 /*
  * Keys that `patch` does not have, or has as null, stay as they are. runtime, kernel_cmdline, kernel_override and
- * restart: "" clears. resources and api: by member. expose, metadata, manifest, network, devices, cloud_init,
- * initramfs, rootfs: as a whole, where [] and {} clear. `plugin` stays what it is unless new_plugin allows another one:
- * then the manifest and the runtime of the former go, where the patch has none of their own.
+ * restart: "" clears. resources and api: by member. expose, env, command, metadata, manifest, network, devices,
+ * cloud_init, initramfs, rootfs: as a whole, where [] and {} clear. `plugin` stays what it is unless new_plugin allows
+ * another one: then the manifest and the runtime of the former go, where the patch has none of their own.
  *
  * *ret is the new configuration, normalised and validated as vm_config_decode does it; keys of the contract without
  * effect in this version are kept in it. A text about each key of the patch that is unknown, or has no effect, goes to

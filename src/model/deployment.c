@@ -65,7 +65,12 @@ static int check_config(const json_t *config, struct strv *unknown, struct vl_er
 {
     auto_(vm_config_done) struct vm_config c = {0};
 
-    return vm_config_decode(config, &c, unknown, err);
+    int r = vm_config_decode(config, &c, unknown, err);
+
+    if (r == 0 && c.auto_remove)
+        return vl_fail(err, VL_INVALID,
+                       "config.auto_remove is for single VMs: a deployment keeps its number, leave it out");
+    return r;
 }
 
 static int settle_plugin(json_t *config, const char *plugin, struct vl_error *err)

@@ -20,6 +20,7 @@ struct workload {
     char *type;             /* "http" or "exec"; default "exec", or "http" where base_url is given */
     char *base_url;         /* required for http: http://127.0.0.1:PORT/... */
     struct strv entrypoint; /* program and arguments, required */
+    int64_t command_index;  /* of the first word in it that config.command replaces (OCI: where Cmd begins) */
     struct strmap env;
     char *workdir; /* absolute; NULL: / */
     char *user; /* "uid", "uid:gid", "name" or "name:group" of the image's own /etc/passwd and /etc/group; NULL: root */

@@ -35,6 +35,8 @@ struct base_url {
 int base_url_parse(const char *url, struct base_url *ret); /* -EINVAL for any other form */
 
 bool has_control(const char *s);
+/* Names that can be in an environment; `where` is what the message calls the map. */
+int env_check(const struct strmap *env, const char *where, struct vl_error *err);
 
 /* The keys of the workload that say what an image's builder meant: signal, volumes, ports. */
 int image_keys_settle(struct workload *w, struct vl_error *err);

@@ -126,10 +126,13 @@ static int settle_entrypoint(struct workload *w, struct vl_error *err)
 
     trim_text(program);
     if (!*program) return vl_fail(err, VL_INVALID, "workload.entrypoint[0] is blank: name the program to run");
+    if ((size_t)w->command_index > w->entrypoint.len)
+        return vl_fail(err, VL_INVALID, "workload.command_index is %lld, workload.entrypoint has %zu: at most that",
+                       (long long)w->command_index, w->entrypoint.len);
     return 0;
 }
 
-static int check_env(const struct strmap *env, struct vl_error *err)
+int env_check(const struct strmap *env, const char *where, struct vl_error *err)
 {
     char shown[QUOTED_SIZE];
 
@@ -137,7 +140,7 @@ static int check_env(const struct strmap *env, struct vl_error *err)
         const char *key = env->items[i].key;
 
         if (!key[strspn(key, " \t")] || strchr(key, '=') || has_control(key))
-            return vl_fail(err, VL_INVALID, "workload.env has the name %s: use one without '=' and control characters",
+            return vl_fail(err, VL_INVALID, "%s has the name %s: use one without '=' and control characters", where,
                            quoted(key, shown));
     }
     return 0;
@@ -215,7 +218,7 @@ static int settle_workload(struct manifest *m, struct vl_error *err)
     if (w->entrypoint.len == 0) return vl_fail(err, VL_INVALID, "workload is missing");
     if ((r = settle_type(w, err)) < 0) return r;
     if ((r = settle_entrypoint(w, err)) < 0) return r;
-    if ((r = check_env(&w->env, err)) < 0) return r;
+    if ((r = env_check(&w->env, "workload.env", err)) < 0) return r;
     if ((r = settle_workdir(&w->workdir, err)) < 0) return r;
     if ((r = settle_user(&w->user, err)) < 0) return r;
     return image_keys_settle(w, err);

@@ -16,7 +16,10 @@ static const struct field config_fields[] = {
     {"runtime", FIELD_STRING, .offset = offsetof(struct vm_config, runtime), .max = 128},
     {"resources", FIELD_OBJECT, .offset = offsetof(struct vm_config, resources), .sub = &resources_schema},
     {"expose", FIELD_OBJECTS, .offset = offsetof(struct vm_config, expose), .max = PORTS_MAX, .sub = &port_map_schema},
+    {"env", FIELD_MAP, .offset = offsetof(struct vm_config, env)},
+    {"command", FIELD_STRINGS, .offset = offsetof(struct vm_config, command), .max = 1024},
     {"restart", FIELD_STRING, .offset = offsetof(struct vm_config, restart), .choices = restart_policies},
+    {"auto_remove", FIELD_BOOL, .offset = offsetof(struct vm_config, auto_remove)},
     {"kernel_override", FIELD_STRING, .offset = offsetof(struct vm_config, kernel_override), .max = 4095},
     {"manifest", FIELD_JSON, .offset = offsetof(struct vm_config, manifest), .max = MANIFEST_MAX},
     {"metadata", FIELD_JSON, .offset = offsetof(struct vm_config, metadata), .max = METADATA_MAX},
@@ -140,6 +143,20 @@ static int settle_manifest(struct vm_config *c, char **ret_name, struct strv *no
     return 0;
 }
 
+/* What a configuration says of its own, whatever the plugin. */
+static int settle_config(struct vm_config *c, struct vl_error *err)
+{
+    int r;
+
+    trim_field(&c->kernel_override);
+    if ((r = settle_ports(&c->expose, err)) < 0 || (r = env_check(&c->env, "config.env", err)) < 0) return r;
+    if (c->auto_remove && is_set(c->restart) && !str_eq(c->restart, restart_policy_name(RESTART_NO)))
+        return vl_fail(err, VL_INVALID,
+                       "config.auto_remove and config.restart '%s' exclude each other: leave one of them out",
+                       c->restart);
+    return 0;
+}
+
 static int check_manifest_name(const char *name, const char *plugin, struct vl_error *err)
 {
     char a[QUOTED_SIZE], b[QUOTED_SIZE];
@@ -166,8 +183,7 @@ int vm_config_decode(const json_t *in, struct vm_config *ret, struct strv *unkno
     if ((r = schema_decode(&vm_config_schema, in, NULL, &c, &notes, err)) < 0) return r;
     if ((r = settle_manifest(&c, &of_manifest, &notes, err)) < 0) return r;
     if ((r = check_manifest_name(of_manifest, c.plugin, err)) < 0) return r;
-    trim_field(&c.kernel_override);
-    if ((r = settle_ports(&c.expose, err)) < 0) return r;
+    if ((r = settle_config(&c, err)) < 0) return r;
     if ((r = add_all(unknown, &notes, err)) < 0) return r;
     *ret = c;
     c = (struct vm_config){0};
@@ -186,8 +202,7 @@ int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unk
     if ((r = settle_manifest(&req.config, &of_manifest, &notes, err)) < 0) return r;
     if ((r = resolve(&req, of_manifest, err)) < 0) return r;
     if ((r = check_manifest_name(of_manifest, req.plugin, err)) < 0) return r;
-    trim_field(&req.config.kernel_override);
-    if ((r = settle_ports(&req.config.expose, err)) < 0) return r;
+    if ((r = settle_config(&req.config, err)) < 0) return r;
     if ((r = add_all(unknown, &notes, err)) < 0) return r;
     *ret = req;
     req = (struct vm_request){0};

@@ -17,7 +17,10 @@ struct vm_config {
     char *plugin, *runtime;
     struct resources resources; /* win over the request's top-level numbers */
     struct objects expose;      /* struct port_map */
+    struct strmap env;          /* of the workload, over the manifest's */
+    struct strv command;        /* replaces the entrypoint from its command_index on; none: the manifest's */
     char *restart;              /* name of a restart_policy; NULL: the manifest's */
+    bool auto_remove;           /* deleted a moment after its end; never booted again */
     char *kernel_override;      /* a kernel image of the host, below a configured folder; NULL: volantd's own */
     char *manifest;             /* JSON text; wins over the registry's manifest. NULL: that */
     char *metadata;             /* JSON text, the client's own; NULL: none */

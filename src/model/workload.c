@@ -17,6 +17,7 @@ static const struct field workload_fields[] = {
     {"base_url", FIELD_STRING, .offset = offsetof(struct workload, base_url), .max = 2048},
     {"entrypoint", FIELD_STRINGS, .flags = FIELD_REQUIRED, .offset = offsetof(struct workload, entrypoint), .min = 1,
      .max = 1024},
+    {"command_index", FIELD_INT, .offset = offsetof(struct workload, command_index), .min = 0, .max = 1024},
     {"env", FIELD_MAP, .offset = offsetof(struct workload, env)},
     {"workdir", FIELD_STRING, .offset = offsetof(struct workload, workdir), .max = 4095},
     {"user", FIELD_STRING, .offset = offsetof(struct workload, user), .max = 128},

@@ -28,6 +28,8 @@ struct exchange {
     struct api_answer answer;
     int (*take)(void *arg, const char *data, size_t n); /* NULL: into the answer */
     void *arg;
+    int (*stop)(void *arg); /* NULL: nobody stops it */
+    void *stop_arg;
     int taken; /* what take said, or -ENOMEM, -EFBIG */
     int given; /* -errno of reading what is sent; -ESTALE: it became shorter meanwhile */
     struct progress progress;
@@ -167,6 +169,10 @@ static CURLcode perform(const struct api *a, struct exchange *x)
     if (curl_multi_add_handle(a->multi, a->curl) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
     while (curl_multi_perform(a->multi, &running) == CURLM_OK && running) {
         progress_tick(&x->progress, x->sent);
+        if (x->stop && (x->taken = x->stop(x->stop_arg)) < 0) {
+            code = CURLE_WRITE_ERROR;
+            break;
+        }
         (void)curl_multi_poll(a->multi, NULL, 0, POLL_MS, NULL);
     }
     while ((msg = curl_multi_info_read(a->multi, &left)))
@@ -269,10 +275,10 @@ int api_json(struct volar *v, const char *method, const char *path, const char *
     return json_parse(a.body.data ? a.body.data : "", a.body.len, "volantd's answer", ret, err);
 }
 
-int api_stream(struct volar *v, const char *path, int (*take)(void *arg, const char *data, size_t n), void *arg,
-               struct vl_error *err)
+int api_stream(struct volar *v, const char *path, int (*take)(void *arg, const char *data, size_t n), void *take_arg,
+               int (*stop)(void *arg), void *stop_arg, struct vl_error *err)
 {
-    struct exchange x = {.fd = -1, .take = take, .arg = arg};
+    struct exchange x = {.fd = -1, .take = take, .arg = take_arg, .stop = stop, .stop_arg = stop_arg};
     int r;
 
     if ((r = api_open(v, err)) < 0 || (r = request_setup(v->api, "GET", path, &x, err)) < 0) return r;

@@ -36,9 +36,10 @@ int api_call(struct volar *v, const char *method, const char *path, const char *
 /* The same with the answer as JSON, the caller's. */
 int api_json(struct volar *v, const char *method, const char *path, const char *body, int timeout_s, json_t **ret,
              struct vl_error *err);
-/* Hands the body over as it comes, for as long as it comes; `take` returning a negative errno ends it with that. */
-int api_stream(struct volar *v, const char *path, int (*take)(void *arg, const char *data, size_t n), void *arg,
-               struct vl_error *err);
+/* Hands the body over as it comes, for as long as it comes; `take` returning a negative errno ends it with that, and so
+ * does `stop` (NULL: none), which is asked ten times a second. */
+int api_stream(struct volar *v, const char *path, int (*take)(void *arg, const char *data, size_t n), void *take_arg,
+               int (*stop)(void *arg), void *stop_arg, struct vl_error *err);
 /* PUTs a file; `label` begins its progress line. */
 int api_upload(struct volar *v, const char *path, int fd, uint64_t size, const char *label, struct vl_error *err);
 /* HEAD: 1 there, 0 not there. */

@@ -40,7 +40,7 @@ static int take(void *arg, const char *data, size_t n)
 
 static int fetch(struct volar *v, struct target *t, struct vl_error *err)
 {
-    return api_stream(v, "/api/v1/system/backup", take, t, err);
+    return api_stream(v, "/api/v1/system/backup", take, t, NULL, NULL, err);
 }
 
 static void default_name(char *buf, size_t size)

@@ -16,6 +16,15 @@ static const char about[] = "volar - boot microVMs, not containers; run services
 static int version(void *ctx, int argc, char *const *argv);
 
 static const struct command commands[] = {
+    {"run", "IMAGE [COMMAND...]", "Boot a VM from an OCI image, in one step",
+     "The image comes from a registry, or is oci:FOLDER, oci-archive:FILE or docker-archive:FILE; `fledge build` "
+     "makes\n"
+     "it bootable, once: what was built is kept. COMMAND replaces the image's own after its entrypoint; options of\n"
+     "volar come before IMAGE. Without --detach its output is printed, Ctrl-C stops the VM, and the exit code is that\n"
+     "of the workload; 125 is volar's own.\n\nExamples:\n"
+     "  volar run -d --name web -p 8080:80 nginx:alpine\n"
+     "  volar run --rm -e GREETING=hello debian:12 sh -c 'echo $GREETING'\n",
+     run_opts, run},
     {"vms create", "NAME", "Create a VM from an installed plugin and boot it",
      "Examples:\n"
      "  volar vms create web --plugin nginx\n"
@@ -133,7 +142,7 @@ static const char *synonym(int argc, char *const *argv)
         {"vms ps", "vms list"},
         {"vms show", "vms get"},
         {"vms inspect", "vms get"},
-        {"vms run", "vms create"},
+        {"vms run", "run"},
         {"vms kill", "vms stop"},
         {"deployments rm", "deployments delete"},
         {"deployments remove", "deployments delete"},

@@ -15,5 +15,8 @@ struct manifest_file {
 };
 /* VL_INVALID names file and field: not JSON, a bad manifest, no artifact, another checksum. */
 int manifest_file_read(const char *path, struct manifest_file *ret, struct vl_error *err);
+/* Sends the artifact, unless volantd has it, and then the manifest. */
+struct volar;
+int plugin_install_file(struct volar *v, const struct manifest_file *m, struct vl_error *err);
 void manifest_file_done(struct manifest_file *m);
 #define auto_manifest_file auto_(manifest_file_done) struct manifest_file

@@ -33,15 +33,22 @@ static int send_blob(struct volar *v, const struct manifest_file *m, struct vl_e
     return api_upload(v, path, m->fd, m->size, label, err);
 }
 
-static int install(struct volar *v, const char *path, struct vl_error *err)
+int plugin_install_file(struct volar *v, const struct manifest_file *m, struct vl_error *err)
 {
-    auto_manifest_file m = {.fd = -1};
     auto_free char *body = NULL;
     int r;
 
-    if ((r = manifest_file_read(path, &m, err)) < 0 || (*m.artifact && (r = send_blob(v, &m, err)) < 0)) return r;
-    if (!(body = json_text(m.json))) return vl_fail_errno(err, ENOMEM, "manifest");
-    if ((r = api_call(v, "POST", "/api/v1/plugins", body, INSTALL_S, NULL, err)) < 0) return r;
+    if (*m->artifact && (r = send_blob(v, m, err)) < 0) return r;
+    if (!(body = json_text(m->json))) return vl_fail_errno(err, ENOMEM, "manifest");
+    return api_call(v, "POST", "/api/v1/plugins", body, INSTALL_S, NULL, err);
+}
+
+static int install(struct volar *v, const char *path, struct vl_error *err)
+{
+    auto_manifest_file m = {.fd = -1};
+    int r;
+
+    if ((r = manifest_file_read(path, &m, err)) < 0 || (r = plugin_install_file(v, &m, err)) < 0) return r;
     if (!volar_json(v)) printf("Plugin %s %s installed\n", m.name, m.version);
     return 0;
 }

@@ -53,7 +53,7 @@ static bool reached(const struct vm_view *vm)
     return str_eq(vms_wait.want, "ready") ? running && vm->ready : running;
 }
 
-static bool ended(const struct vm_view *vm)
+bool vm_has_ended(const struct vm_view *vm)
 {
     enum vm_status s;
 
@@ -104,13 +104,13 @@ int vm_post_and_wait(struct volar *v, const char *path, const char *body, struct
     if ((r = api_json(v, "POST", full, body, SERVER_S + CALL_S, &j, err)) < 0) return r;
     if ((r = vm_view_decode(j, &vm, err)) < 0) return r;
     (void)strf(name, sizeof(name), "%s", vm.name);
-    while (!reached(&vm) && !ended(&vm) && mono_ms() < until) {
+    while (!reached(&vm) && !vm_has_ended(&vm) && mono_ms() < until) {
         pause_ms(POLL_MS);
         vm_view_done(&vm);
         vm = (struct vm_view){0};
         if ((r = vm_fetch(v, name, &vm, NULL, err)) < 0) return r;
     }
-    r = reached(&vm) ? 0 : ended(&vm) ? ended_early(&vm, err) : late(&vm, err);
+    r = reached(&vm) ? 0 : vm_has_ended(&vm) ? ended_early(&vm, err) : late(&vm, err);
     if (r < 0)
         vm_view_done(&vm);
     else
@@ -268,7 +268,7 @@ static int stop_one(struct volar *v, const char *name, struct vl_error *err)
 
     (void)strf(path, sizeof(path), "/api/v1/vms/%s/stop", name);
     if ((r = api_json(v, "POST", path, NULL, STOP_S, &j, err)) < 0 || (r = vm_view_decode(j, &vm, err)) < 0) return r;
-    if (!ended(&vm))
+    if (!vm_has_ended(&vm))
         return vl_fail(err, VL_UNAVAILABLE, "VM '%s' is still %s: see `volar vms get %s`", name, vm.status, name);
     if (volar_json(v)) return vm_print_json(&vm, err);
     printf("VM %s stopped\n", name);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the commands about VMs share: reading one, and waiting for it to get somewhere. */
 #pragma once
+#include <stdio.h>
+
 #include "model/vm.h"
 #include "volar/volar.h"
 
@@ -29,6 +31,22 @@ int vm_print_json(const struct vm_view *vm, struct vl_error *err);
  * it then is. VL_UNAVAILABLE when the time is up; VL_INTERNAL when it failed, crashed or ended, with its reason.
  */
 int vm_post_and_wait(struct volar *v, const char *path, const char *body, struct vm_view *ret, struct vl_error *err);
+/*
+ * GET .../logs: lines of stdout to stdout, of stderr to stderr; query is "follow=1" or such. `console`: what only the
+ * serial console kept is shown too. `stop` (may be NULL) is asked while nothing comes, and at the latest after POLL_MS;
+ * a negative errno ends it with that.
+ */
+struct log_options {
+    const char *query;
+    bool json, no_console;
+    int (*stop)(void *arg);
+    void *arg;
+};
+int vm_follow_logs(struct volar *v, const char *name, const struct log_options *o, struct vl_error *err);
+/* VM is stopped, crashed or failed. */
+bool vm_has_ended(const struct vm_view *vm);
+/* Its published ports, a line each: "http://127.0.0.1:8080 -> 80/tcp". */
+void vm_print_ports(FILE *out, const struct vm_view *vm);
 /* Runs fn for each operand; EXIT_FAILED if one of them failed. Names are checked before the first. */
 int vms_each(struct volar *v, const char *const *names, size_t n,
              int (*fn)(struct volar *v, const char *name, struct vl_error *err));

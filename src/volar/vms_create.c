@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* volar vms create */
 #include <stdio.h>
+#include <string.h>
 
 #include "volar/api.h"
 #include "volar/create.h"
@@ -10,19 +11,10 @@ static struct create_options create_options;
 
 const struct opt vms_create_opts[] = {
     {"plugin", 'P', OPT_STRING, "PLUGIN", "the installed plugin to boot (required)", 0, 0, &create_options.plugin},
-    {"cpu", 'c', OPT_U64, "N", "vCPUs (default: the manifest's, else 1)", 1, CPU_CORES_MAX, &create_options.cpu},
-    {"memory", 'm', OPT_U64, "MB", "memory (default: the manifest's, else 256)", MEMORY_MB_MIN, MEMORY_MB_MAX,
-     &create_options.memory},
-    {"publish", 'p', OPT_LIST, "PORTS",
-     "publish a guest port: [IP:]HOST:GUEST[/proto], or GUEST[/proto] and volantd picks "
-     "the host port; may be given again",
-     0, 0, &create_options.publish},
+    CREATE_OPTS(create_options),
     {"kernel", 0, OPT_STRING, "FILE",
      "boot this kernel image of volantd's host, below a folder of its VOLANT_KERNEL_DIRS", 0, 0,
      &create_options.kernel},
-    {"restart", 0, OPT_STRING, "POLICY",
-     "boot it again when it ends: no, on-failure or always (default: the manifest's, else no)", 0, 0,
-     &create_options.restart},
     {"runtime", 0, OPT_STRING, "NAME", "the runtime the plugin must have", 0, 0, &create_options.runtime},
     WAIT_OPTS,
     VOLAR_GLOBAL,
@@ -42,6 +34,40 @@ int create_add_ports(json_t *expose, const struct strv *publish, struct vl_error
     return 0;
 }
 
+void create_options_done(struct create_options *o)
+{
+    strv_done(&o->publish);
+    strv_done(&o->env);
+}
+
+static int add_env(json_t *config, const struct strv *env, struct vl_error *err)
+{
+    json_t *map = json_object();
+
+    if (!map || json_object_set_new(config, "env", map) < 0) return vl_fail_errno(err, ENOMEM, "--env");
+    for (size_t i = 0; i < env->len; i++) {
+        const char *text = env->items[i], *equals = strchr(text, '=');
+        const char *value = equals ? equals + 1 : getenv(text); /* NOLINT(concurrency-mt-unsafe): one thread */
+
+        if (equals == text) return vl_fail(err, VL_INVALID, "--env is '%.80s': write NAME=VALUE", text);
+        if (!value) continue; /* it is not set here, and so not there */
+        if (json_object_setn_new(map, text, equals ? (size_t)(equals - text) : strlen(text), json_string(value)) < 0)
+            return vl_fail(err, VL_INVALID, "--env %.*s: the value must be UTF-8", (int)strcspn(text, "="), text);
+    }
+    return 0;
+}
+
+static int add_command(json_t *config, char *const *command, struct vl_error *err)
+{
+    json_t *words = json_array();
+
+    if (!words || json_object_set_new(config, "command", words) < 0) return vl_fail_errno(err, ENOMEM, "command");
+    for (; *command; command++)
+        if (json_array_append_new(words, json_string(*command)) < 0)
+            return vl_fail(err, VL_INVALID, "the command has words that are no UTF-8");
+    return 0;
+}
+
 int create_body(const char *name, const struct create_options *o, char **ret, struct vl_error *err)
 {
     json_auto_t *body = json_pack("{s:s, s:s}", "name", name, "plugin", o->plugin);
@@ -56,19 +82,28 @@ int create_body(const char *name, const struct create_options *o, char **ret, st
         (o->restart && json_object_set_new(config, "restart", json_string(o->restart)) < 0) ||
         (o->kernel && json_object_set_new(config, "kernel_override", json_string(o->kernel)) < 0))
         return vl_fail_errno(err, ENOMEM, "request");
-    if ((r = create_add_ports(expose, &o->publish, err)) < 0) return r;
+    if (o->auto_remove && json_object_set_new(config, "auto_remove", json_true()) < 0)
+        return vl_fail_errno(err, ENOMEM, "request");
+    if ((r = create_add_ports(expose, &o->publish, err)) < 0 || (r = add_env(config, &o->env, err)) < 0 ||
+        (o->command && (r = add_command(config, o->command, err)) < 0))
+        return r;
     if (!(*ret = json_text(body))) return vl_fail_errno(err, ENOMEM, "request");
     return 0;
 }
 
-static void print_created(const struct vm_view *vm)
+void vm_print_ports(FILE *out, const struct vm_view *vm)
 {
     const struct port_map *p = vm->ports->items;
 
-    printf("VM %s created with IP %s\n", vm->name, vm->ip_address);
     for (size_t i = 0; i < vm->ports->len; i++)
-        printf("%s%s:%lld -> %lld/%s\n", str_eq(p[i].protocol, "tcp") ? "http://" : "", p[i].host_ip,
-               (long long)p[i].host_port, (long long)p[i].port, p[i].protocol);
+        (void)fprintf(out, "%s%s:%lld -> %lld/%s\n", str_eq(p[i].protocol, "tcp") ? "http://" : "", p[i].host_ip,
+                      (long long)p[i].host_port, (long long)p[i].port, p[i].protocol);
+}
+
+static void print_created(const struct vm_view *vm)
+{
+    printf("VM %s created with IP %s\n", vm->name, vm->ip_address);
+    vm_print_ports(stdout, vm);
     if (vm->has_exit_code)
         printf("Its workload has ended with exit code %lld: see `volar vms logs %s`\n", (long long)vm->exit_code,
                vm->name);
@@ -103,6 +138,6 @@ int vms_create(void *ctx, int argc, char *const *argv)
             r = create(v, name);
         }
     }
-    strv_done(&create_options.publish);
+    create_options_done(&create_options);
     return r;
 }

@@ -21,7 +21,7 @@ const struct opt vms_logs_opts[] = {
 
 struct printer {
     struct strbuf pending; /* the part of a line that has come */
-    bool json;
+    bool json, no_console;
 };
 
 static int print_line(const struct printer *p, const char *text, size_t n)
@@ -29,12 +29,14 @@ static int print_line(const struct printer *p, const char *text, size_t n)
     json_auto_t *j = NULL;
     auto_strbuf safe = {0};
     FILE *out = stdout;
-    const char *line;
+    const char *line, *stream;
 
     if (p->json) return fwrite(text, 1, n, stdout) == n && putchar('\n') == '\n' ? 0 : -EPIPE;
     if (json_parse(text, n, "log line", &j, NULL) < 0 || !(line = json_string_value(json_object_get(j, "line"))))
         return 0;
-    if (str_eq(json_string_value(json_object_get(j, "stream")), "stderr")) out = stderr;
+    stream = json_string_value(json_object_get(j, "stream"));
+    if (p->no_console && str_eq(stream, "console")) return 0;
+    if (str_eq(stream, "stderr")) out = stderr;
     if (isatty(fileno(out))) { /* a guest may write what a terminal would obey */
         strbuf_add_printable(&safe, line, strlen(line));
         line = safe.data ? safe.data : "";
@@ -60,12 +62,24 @@ static int take_lines(void *arg, const char *data, size_t n)
     return r < 0 ? r : p->pending.len > LINE_JSON_MAX ? -EMSGSIZE : 0;
 }
 
+int vm_follow_logs(struct volar *v, const char *name, const struct log_options *o, struct vl_error *err)
+{
+    struct printer p = {.json = o->json, .no_console = o->no_console};
+    char path[192];
+    int r;
+
+    (void)strf(path, sizeof(path), "/api/v1/vms/%s/logs?%s", name, o->query);
+    r = api_stream(v, path, take_lines, &p, o->stop, o->arg, err);
+    strbuf_done(&p.pending);
+    return r;
+}
+
 int vms_logs(void *ctx, int argc, char *const *argv)
 {
     struct volar *v = ctx;
-    struct printer p = {0};
     struct vl_error err = {0};
-    char path[192];
+    char query[64];
+    struct log_options o = {.query = query};
     uint64_t tail;
     const char *name;
     size_t n;
@@ -76,10 +90,7 @@ int vms_logs(void *ctx, int argc, char *const *argv)
         (void)vl_fail(&err, VL_INVALID, "--tail is '%s': write a number of lines", tail_text);
         return volar_misuse(v, &err);
     }
-    p.json = volar_json(v);
-    (void)strf(path, sizeof(path), "/api/v1/vms/%s/logs?follow=%d%s%s", name, follow, tail_text ? "&tail=" : "",
-               tail_text ? tail_text : "");
-    r = api_stream(v, path, take_lines, &p, &err);
-    strbuf_done(&p.pending);
-    return r < 0 ? volar_fail(&err) : EXIT_DONE;
+    o.json = volar_json(v);
+    (void)strf(query, sizeof(query), "follow=%d%s%s", follow, tail_text ? "&tail=" : "", tail_text ? tail_text : "");
+    return vm_follow_logs(v, name, &o, &err) < 0 ? volar_fail(&err) : EXIT_DONE;
 }

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volar run: from an image to a running VM, with the manners of `docker run`. Attached, it prints what the workload
+ * prints and ends as it ends; volantd keeps the VM whatever happens to volar.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "volar/api.h"
+#include "volar/create.h"
+#include "volar/run_image.h"
+#include "volar/vms.h"
+
+#define EXIT_RUN   125 /* not the workload's: what went wrong is on stderr */
+#define CALL_S     60
+#define VERDICT_MS 30000 /* from the end of the output until it is known why */
+#define POLL_NS    50000000
+
+static struct create_options options;
+static const char *vm_name;
+static bool detach;
+static volatile sig_atomic_t interrupts;
+
+const struct opt run_opts[] = {
+    {"name", 'n', OPT_STRING, "NAME", "the VM's name (default: the image's and four digits)", 0, 0, &vm_name},
+    {"detach", 'd', OPT_FLAG, NULL, "print the VM's name once it runs, and leave it running", 0, 0, &detach},
+    CREATE_OPTS(options),
+    WAIT_OPTS,
+    VOLAR_GLOBAL,
+    {0},
+};
+
+static void on_interrupt(int signo)
+{
+    (void)signo;
+    interrupts++;
+}
+
+static int fail(const struct vl_error *err)
+{
+    (void)volar_fail(err);
+    return EXIT_RUN;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static void remove_vm(struct volar *v, const char *name)
+{
+    struct vl_error err = {0};
+    char path[128];
+
+    (void)strf(path, sizeof(path), "/api/v1/vms/%s", name);
+    if (api_call(v, "DELETE", path, NULL, CALL_S, NULL, &err) < 0 && err.kind != VL_NOT_FOUND) (void)volar_fail(&err);
+}
+
+/* The output has ended; in a moment it is known why. */
+static int await_verdict(struct volar *v, const char *name, struct vm_view *ret, struct vl_error *err)
+{
+    const struct timespec pause = {.tv_nsec = POLL_NS};
+    int64_t deadline = mono_ms() + VERDICT_MS;
+    int r;
+
+    while ((r = vm_fetch(v, name, ret, NULL, err)) == 0 && !vm_has_ended(ret)) {
+        if (mono_ms() > deadline || str_eq(ret->status, "pending"))
+            return vl_fail(err, VL_UNAVAILABLE, "VM '%s' goes on (%s%s%s): `volar vms logs --follow %s`", name,
+                           ret->status, ret->reason && *ret->reason ? ": " : "", ret->reason ? ret->reason : "", name);
+        vm_view_done(ret);
+        *ret = (struct vm_view){0};
+        (void)nanosleep(&pause, NULL);
+    }
+    return r;
+}
+
+static int exit_code(struct volar *v, const char *name)
+{
+    auto_(vm_view_done) struct vm_view vm = {0};
+    struct vl_error err = {0};
+
+    if (await_verdict(v, name, &vm, &err) < 0) return fail(&err);
+    if (vm.has_exit_code) return (int)(vm.exit_code & 0xff);
+    if (str_eq(vm.status, "stopped")) return EXIT_DONE;
+    (void)vl_fail(&err, VL_INTERNAL, "VM '%s' %s: %s", name, vm.status, vm.reason ? vm.reason : "no reason is known");
+    return fail(&err);
+}
+
+/* --- attached ----------------------------------------------------------------------------------------------------- */
+
+struct attached {
+    struct volar *v;
+    const char *name;
+    bool stopping;
+};
+
+/* The first Ctrl-C stops the VM, whose last words are still printed; the second lets go of it. */
+static int look_at_signals(void *arg)
+{
+    struct attached *a = arg;
+    struct volar other = *a->v;
+    struct vl_error err = {0};
+    char path[128];
+
+    if (interrupts > 1) return -EINTR;
+    if (!interrupts || a->stopping) return 0;
+    a->stopping = true;
+    other.api = NULL; /* the other connection is reading */
+    (void)strf(path, sizeof(path), "/api/v1/vms/%s/stop", a->name);
+    if (api_call(&other, "POST", path, "", CALL_S, NULL, &err) < 0) (void)volar_fail(&err);
+    api_close(&other);
+    return 0;
+}
+
+static int attach(struct volar *v, const char *name, bool agentless)
+{
+    struct attached a = {.v = v, .name = name};
+    struct log_options o = {
+        .query = "follow=1", .json = volar_json(v), .no_console = !agentless, .stop = look_at_signals, .arg = &a};
+    struct vl_error err = {0};
+    int code;
+
+    if (vm_follow_logs(v, name, &o, &err) < 0) {
+        if (interrupts > 1)
+            (void)vl_fail(&err, VL_UNAVAILABLE, "let go of VM '%s', which is being stopped: `volar vms get %s`", name,
+                          name);
+        return fail(&err);
+    }
+    code = exit_code(v, name);
+    if (options.auto_remove) remove_vm(v, name); /* volantd would, in a moment */
+    return code;
+}
+
+/* --- the VM ------------------------------------------------------------------------------------------------------- */
+
+static int run_attached(struct volar *v, const char *name, const char *body, bool agentless)
+{
+    auto_(vm_view_done) struct vm_view vm = {0};
+    json_auto_t *j = NULL;
+    struct vl_error err = {0};
+
+    if (api_json(v, "POST", "/api/v1/vms", body, CALL_S, &j, &err) < 0 || vm_view_decode(j, &vm, &err) < 0)
+        return fail(&err);
+    (void)fprintf(stderr, "VM %s; Ctrl-C stops it\n", name);
+    vm_print_ports(stderr, &vm);
+    return attach(v, name, agentless);
+}
+
+static int run_detached(struct volar *v, const char *name, const char *body)
+{
+    auto_(vm_view_done) struct vm_view vm = {0};
+    struct vl_error err = {0};
+
+    if (vm_post_and_wait(v, "/api/v1/vms", body, &vm, &err) < 0) return fail(&err);
+    if (volar_json(v)) return vm_print_json(&vm, &err) < 0 ? fail(&err) : EXIT_DONE;
+    vm_print_ports(stderr, &vm);
+    return puts(name) < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int run_image(struct volar *v, const char *reference)
+{
+    struct run_plugin plugin = {0};
+    auto_free char *body = NULL;
+    struct vl_error err = {0};
+    char name[64], digits[8];
+
+    if (run_plugin_make(v, reference, &interrupts, &plugin, &err) < 0) return fail(&err);
+    if (random_hex(digits, 2) < 0 || strf(name, sizeof(name), "%s-%s", plugin.base, digits) < 0) return EXIT_RUN;
+    options.plugin = plugin.name;
+    if (create_body(vm_name ? vm_name : name, &options, &body, &err) < 0) return volar_misuse(v, &err);
+    return detach ? run_detached(v, vm_name ? vm_name : name, body)
+                  : run_attached(v, vm_name ? vm_name : name, body, plugin.agentless);
+}
+
+static void catch_signals(void)
+{
+    const struct sigaction act = {.sa_handler = on_interrupt};
+
+    (void)sigaction(SIGINT, &act, NULL);
+    (void)sigaction(SIGTERM, &act, NULL);
+}
+
+int run(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    int image = opt_first_operand(run_opts, argc, argv);
+    const char *reference;
+    size_t n;
+    int r = volar_begin(v, image < argc ? image + 1 : argc, argv, &reference, 1, 1, &n);
+
+    if (r < 0 && (r = vms_check_wait(v)) == EXIT_DONE &&
+        (!vm_name || (r = volar_check_name(v, "VM", vm_name)) == EXIT_DONE)) {
+        if (image + 1 < argc) options.command = argv + image + 1;
+        catch_signals();
+        r = run_image(v, reference);
+    }
+    create_options_done(&options);
+    return r;
+}
