@@ -17,8 +17,10 @@ $(BUILD)/build.ninja:
 	@meson setup --prefix=$(PREFIX) $(MESON_FLAGS) $(BUILD)
 
 .PHONY: kernel
-kernel: ## Build the guest kernel (about 5 minutes the first time, then cached)
+kernel: $(BUILD)/build.ninja ## Build the guest kernels (about 6 minutes the first time, then cached)
 	@kernel/build.sh --output $(BUILD)/kernel
+	@ninja -C $(BUILD) --quiet kestrel
+	@kernel/bake.sh --kestrel $(BUILD)/kestrel --kernel $(BUILD)/kernel
 
 .PHONY: quickstart
 quickstart: ## From nothing to a page served by a microVM
@@ -51,7 +53,7 @@ install: $(BUILD)/build.ninja ## Install what is built, kernel included, below D
 	@meson configure -Dprefix=$(PREFIX) $(BUILD)
 	@ninja -C $(BUILD) $(PROGRAMS)
 	@D="$(DESTDIR)"; DESTDIR="$${D:+$$(realpath -m "$$D")}" meson install -C $(BUILD) --no-rebuild --strip
-	install -m 0644 $(BUILD)/kernel/vmlinux-generic* "$(DESTDIR)$(PREFIX)/share/volant/"
+	install -m 0644 $(BUILD)/kernel/vmlinux-generic* $(BUILD)/kernel/bzImage-volant* "$(DESTDIR)$(PREFIX)/share/volant/"
 
 .PHONY: clean
 clean: ## Remove what was built; the kernel stays in its cache

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds vmlinux-generic, the guest kernel, from Debian's linux-source-6.12.
+# Builds vmlinux-generic, the guest kernel, from Debian's linux-source-6.12, and
+# bzImage-template, the same kernel with room for an initramfs of its own, which
+# bake.sh fills.
 #
 # The result is kept outside the build folder under a key made of everything it
 # depends on, so that it is built once per machine and not once per clone:
-#   <cache>/<key>/vmlinux-generic{,.json,.config}
+#   <cache>/<key>/vmlinux-generic{,.json,.config} bzImage-template
 # A cache entry appears whole, by rename, or not at all. While it is made,
 # <key>.lock is held and <key>.build is the private work folder; what a killed
 # build leaves there is swept by the next one.
@@ -20,9 +22,13 @@ readonly package=linux-source-6.12
 readonly tarball=/usr/src/$package.tar.xz
 readonly arch=x86_64
 # Raise it when this script comes to build something else from the same input.
-readonly recipe=1
+readonly recipe=2
 # Lines make prints for the present configuration: for the progress display alone.
 readonly steps_expected=1975
+readonly template=bzImage-template
+# What bake.sh looks for in the template, and how much room it finds there.
+readonly room_marker=volant-room-for-an-initramfs
+readonly room_size=2097152
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
@@ -41,9 +47,10 @@ Usage: kernel/build.sh [--output DIR]
        kernel/build.sh --help
 
 Builds $name, or takes it from the cache, and copies it to DIR
-(build/kernel by default) with $name.json and $name.config.
+(build/kernel by default) with $name.json, $name.config and
+$template.
 
-  --output DIR  where the three files go
+  --output DIR  where the four files go
   --key         print the cache key and do nothing else
   --help        print this text
 
@@ -65,7 +72,7 @@ say() {
 check_tools() {
     local missing=() entry
     local tools=(gcc:gcc ld:binutils make:make flex:flex bison:bison bc:bc
-        patch:patch tar:tar xz:xz-utils zstd:zstd flock:util-linux)
+        lz4:lz4 patch:patch tar:tar xz:xz-utils zstd:zstd flock:util-linux)
 
     for entry in "${tools[@]}"; do
         command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
@@ -180,8 +187,25 @@ show_progress() {
     [ ! -t 1 ] || printf '\r\033[K'
 }
 
+# make with these arguments, its output in $log; a failure is reported and ends.
+run_make() {
+    local begin=$SECONDS
+
+    make -C "$work" "${flags[@]}" -j"$(nproc)" "$@" >"$log" 2>&1 &
+    make_pid=$!
+    show_progress "$log" "$begin"
+    if ! wait "$make_pid"; then
+        make_pid=
+        cp "$log" "$cache/failed.log"
+        grep -E -B 3 'error|Error|No space' "$log" | tail -n 30 >&2
+        die "the kernel does not compile; the whole log is in $cache/failed.log"
+    fi
+    make_pid=
+    say "compiled $* in $((SECONDS - begin)) s"
+}
+
 compile() {
-    local log=$work/build.log begin=$SECONDS flags
+    local log=$work/build.log flags
 
     # In the tree, so that no path of this machine gets into the kernel; dated
     # as the source is.
@@ -192,18 +216,14 @@ compile() {
     make -C "$work" "${flags[@]}" volant_defconfig >"$log" 2>&1 ||
         die "configuring failed: $(tail -n 20 "$log")"
     check_config "$work/.config"
-
-    make -C "$work" "${flags[@]}" -j"$(nproc)" vmlinux >"$log" 2>&1 &
-    make_pid=$!
-    show_progress "$log" "$begin"
-    if ! wait "$make_pid"; then
-        make_pid=
-        cp "$log" "$cache/failed.log"
-        grep -E -B 3 'error|Error|No space' "$log" | tail -n 30 >&2
-        die "the kernel does not compile; the whole log is in $cache/failed.log"
-    fi
-    make_pid=
-    say "compiled in $((SECONDS - begin)) s"
+    run_make vmlinux
+    finish "$work/result"
+    # Room that does not compress, so that what is put there never takes more.
+    { printf '%s' "$room_marker"; head -c $((room_size - ${#room_marker})) "$tarball"; } >"$work/room.cpio.raw"
+    "$work/scripts/config" --file "$work/.config" --set-str INITRAMFS_SOURCE room.cpio.raw
+    run_make olddefconfig
+    run_make bzImage
+    cp "$work/arch/x86/boot/bzImage" "$work/result/$template"
 }
 
 # The stripped kernel and its two companions, into folder $1.
@@ -252,7 +272,6 @@ remedy: make room, or set VOLANT_CACHE_DIR to a folder on another disk"
         patch -s -p1 -d "$work" <"$patch_file" || die "$patch_file does not apply to $package"
     done < <(patch_files)
     compile
-    finish "$work/result"
     rm -rf "${cache:?}/$key"
     mv "$work/result" "$cache/$key"
     rm -rf "$work"
@@ -282,7 +301,7 @@ json_string() {
 }
 
 complete() {
-    [ -s "$cache/$key/$name.json" ] && [ -s "$cache/$key/$name.config" ] &&
+    [ -s "$cache/$key/$template" ] && [ -s "$cache/$key/$name.json" ] && [ -s "$cache/$key/$name.config" ] &&
         [ "$(stat -c %s "$cache/$key/$name" 2>/dev/null)" = "$(json_number size)" ]
 }
 
@@ -336,6 +355,7 @@ main() {
     publish "$name"
     publish "$name.config"
     publish "$name.json"
+    publish "$template"
     say "$output/$name ($origin)"
     say "Linux $(json_string version), $(json_number size) bytes," \
         "$(json_number compressed_size) with zstd -19, key $key"

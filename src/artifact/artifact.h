@@ -44,6 +44,9 @@ int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_erro
  */
 int artifact_boot_form(struct artifacts *a, const char *hex, uint64_t max_bytes, char **ret_path, struct vl_error *err);
 
+/* The path of the blob as shipped, for what boots as it is. VL_NOT_FOUND. The caller frees *ret_path. */
+int artifact_path(struct artifacts *a, const char *hex, char **ret_path, struct vl_error *err);
+
 /* Bytes of the form to boot from if it was made already, else of the blob; 0 where there is neither. One stat(2). */
 uint64_t artifact_boot_size(struct artifacts *a, const char *hex);
 

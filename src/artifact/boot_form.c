@@ -173,6 +173,13 @@ int artifact_boot_form(struct artifacts *a, const char *hex, uint64_t max_bytes,
     return form_path(a, "boot", hex, ret_path, err);
 }
 
+int artifact_path(struct artifacts *a, const char *hex, char **ret_path, struct vl_error *err)
+{
+    if (faccessat(a->blob_fd, hex, R_OK, 0) < 0)
+        return vl_fail(err, VL_NOT_FOUND, "the artifact sha256:%s is not here: install its plugin again", hex);
+    return form_path(a, "sha256", hex, ret_path, err);
+}
+
 uint64_t artifact_boot_size(struct artifacts *a, const char *hex)
 {
     struct stat st;

@@ -57,8 +57,8 @@ static int version_fill(struct version *v, struct deploy *dp, const struct manif
         return vl_fail(err, VL_INVALID, "config.runtime is '%s', plugin '%s' has '%s': leave it out", v->config.runtime,
                        m->name, m->runtime);
     if ((r = fill_defaults(&v->config, m)) < 0) return vl_fail_errno(err, r, "configuration");
-    if (m->initramfs.checksum && (r = strf(v->checksum, sizeof(v->checksum), "%s", m->initramfs.checksum)) < 0)
-        return vl_fail_errno(err, r, "initramfs.checksum");
+    if (manifest_checksum(m) && (r = strf(v->checksum, sizeof(v->checksum), "%s", manifest_checksum(m))) < 0)
+        return vl_fail_errno(err, r, "the manifest's checksum");
     v->ready_ms = dp->cfg.boot_ms + (start_ms > 0 ? start_ms : HEALTH_TIMEOUT_MS_MIN);
     return 0;
 }

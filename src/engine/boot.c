@@ -64,12 +64,32 @@ static void launch_free(struct launch *l)
     free(l);
 }
 
+/* What it boots from; the path is the caller's, and b's as long as that has it. */
+static int find_image(const struct vm *vm, struct vmm_boot *b, char **ret_path, struct vl_error *err)
+{
+    struct artifacts *artifacts = vm->engine->cfg.artifacts;
+    const char *checksum = manifest_checksum(&vm->manifest);
+    int r;
+
+    if (!checksum) return 0;
+    if (!manifest_has_rootfs(&vm->manifest)) {
+        r = artifact_boot_form(artifacts, checksum_hex(checksum), BOOT_FORM_MAX, ret_path, err);
+        b->initrd_source = *ret_path;
+        return r;
+    }
+    r = artifact_path(artifacts, checksum_hex(checksum), ret_path, err);
+    b->root_disk = *ret_path;
+    b->root_fstype = vm->manifest.rootfs.fstype;
+    b->data_disk_mb = vm->config.disk_mb;
+    return r;
+}
+
 static void launch_run(struct job *j)
 {
     struct launch *l = container_of(j, struct launch, job);
     struct vm *vm = l->vm;
     const struct engine_config *cfg = &vm->engine->cfg;
-    auto_free char *archive = NULL;
+    auto_free char *image = NULL;
     struct vmm_boot b = {
         .host = cfg->host,
         .vm_id = vm->row.id,
@@ -89,15 +109,10 @@ static void launch_run(struct job *j)
         .n_ports = vm->config.expose.len,
         .kernel = vm->config.kernel_override,
         .kernel_dirs = cfg->kernel_dirs,
-        .guest = manifest_has_agent(&vm->manifest) ? &l->guest : NULL,
+        .guest = vm_has_bootloader(&vm->manifest) ? &l->guest : NULL,
     };
 
-    if (vm->manifest.initramfs.checksum) {
-        l->r = artifact_boot_form(cfg->artifacts, checksum_hex(vm->manifest.initramfs.checksum), BOOT_FORM_MAX,
-                                  &archive, &l->err);
-        if (l->r < 0) return;
-        b.initrd_source = archive;
-    }
+    if ((l->r = find_image(vm, &b, &image, &l->err)) < 0) return;
     CRASH_POINT("start.launching");
     l->r = vmm_launch(&b, mono_ms() + LAUNCH_MS, &l->run, &l->cmdline, &l->err);
     CRASH_POINT("start.launched");
@@ -156,6 +171,19 @@ static int fill_workload(const struct vm *vm, struct workload *w)
     return r;
 }
 
+/* An init of the image's own is the workload, as far as the guest's configuration goes. */
+static int fill_root(const struct vm *vm, struct guest_config *g)
+{
+    const struct rootfs_medium *rootfs = &vm->manifest.rootfs;
+
+    if (!manifest_has_rootfs(&vm->manifest)) return 0;
+    g->root.persistent = vm->config.disk_mb > 0;
+    if (!(g->root.fstype = strdup(rootfs->fstype ? rootfs->fstype : GUEST_FSTYPE_AUTO))) return -ENOMEM;
+    if (!rootfs->init) return 0;
+    if (!(g->root.init = strdup(rootfs->init))) return -ENOMEM;
+    return g->workload.entrypoint.len > 0 ? 0 : strv_add(&g->workload.entrypoint, rootfs->init);
+}
+
 static int guest_config_fill(const struct vm *vm, struct guest_config *g)
 {
     const struct subnet *net = &vm->engine->cfg.subnet;
@@ -172,7 +200,7 @@ static int guest_config_fill(const struct vm *vm, struct guest_config *g)
     g->network.mac = strdup(vm->row.mac_address);
     if (!g->hostname || !g->shutdown || !g->network.address || !g->network.gateway || !g->network.mac) return -ENOMEM;
     if (schema_copy(&health_check_schema, &vm->manifest.health_check, &g->health_check) < 0) return -ENOMEM;
-    return fill_workload(vm, &g->workload);
+    return fill_workload(vm, &g->workload) < 0 ? -ENOMEM : fill_root(vm, g);
 }
 
 void vm_launch(struct vm *vm)

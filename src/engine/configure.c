@@ -48,7 +48,7 @@ static int configure_run(struct vm_also *also, struct store_tx *tx, const char *
 /* Called with the row's other changes applied, the intent still at the queue's head. */
 void configure_apply(struct vm *vm, struct configure *c)
 {
-    auto_free char *old = vm->manifest.initramfs.checksum ? strdup(vm->manifest.initramfs.checksum) : NULL;
+    auto_free char *old = manifest_checksum(&vm->manifest) ? strdup(manifest_checksum(&vm->manifest)) : NULL;
 
     CRASH_POINT("configure.committed");
     draft_swap(&c->draft);

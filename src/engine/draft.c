@@ -17,7 +17,7 @@ bool drafts_use_plugin(const struct engine *e, const char *name)
 bool drafts_use_artifact(const struct engine *e, const char *checksum)
 {
     for (const struct draft *d = e->drafts; d; d = d->next)
-        if (str_eq(d->manifest.initramfs.checksum, checksum)) return true;
+        if (str_eq(manifest_checksum(&d->manifest), checksum)) return true;
     return false;
 }
 
@@ -34,12 +34,12 @@ static int from_registry(struct draft *d, const struct plugin *p, struct vl_erro
 /* What it boots from has to be here: nobody will send it any more. */
 static int check_artifact(const struct draft *d, struct vl_error *err)
 {
-    const char *checksum = d->manifest.initramfs.checksum, *hex = checksum ? checksum_hex(checksum) : NULL;
+    const char *checksum = manifest_checksum(&d->manifest), *hex = checksum ? checksum_hex(checksum) : NULL;
 
     if (!hex || (artifact_present(d->engine->cfg.artifacts, hex, NULL) && !artifact_going(d->engine, checksum)))
         return 0;
     return vl_fail(err, VL_CONFLICT,
-                   "the blob sha256:%s that config.manifest's initramfs.checksum names is not here: send it with "
+                   "the blob sha256:%s that config.manifest's checksum names is not here: send it with "
                    "PUT /api/v1/blobs/sha256:%s",
                    hex, hex);
 }
@@ -89,7 +89,7 @@ static int settle_manifest(struct draft *d, const struct vm_request *req, struct
  */
 static int check_memory(const struct draft *d, struct vl_error *err)
 {
-    const char *checksum = d->manifest.initramfs.checksum;
+    const char *checksum = d->manifest.initramfs.checksum; /* a disk image stays on its disk */
     uint64_t image = checksum ? artifact_boot_size(d->engine->cfg.artifacts, checksum_hex(checksum)) : 0;
     int64_t need_mb = (int64_t)(image * 3 >> 20) + 22;
 
@@ -99,6 +99,23 @@ static int check_memory(const struct draft *d, struct vl_error *err)
                    (long long)d->row.memory_mb, d->manifest.name, (long long)(need_mb + 15) / 16 * 16);
 }
 
+/* What is on it would be lost, so it only ever grows, and stays. */
+static int check_disk(const struct draft *d, struct vl_error *err)
+{
+    int64_t mb = d->config.disk_mb, has = d->vm ? d->vm->config.disk_mb : 0;
+
+    if (mb > 0 && !(manifest_has_rootfs(&d->manifest) && vm_has_bootloader(&d->manifest)))
+        return vl_fail(err, VL_INVALID,
+                       "config.disk_mb is %lld, and plugin '%s' boots from no disk image of ours: leave it out",
+                       (long long)mb, d->manifest.name);
+    if (mb >= has) return 0;
+    return vl_fail(
+        err, VL_INVALID,
+        "config.disk_mb is %lld, and the disk of VM '%s' has %lld MB: it can grow, not shrink; create another "
+        "VM for a smaller one",
+        (long long)mb, d->vm->row.name, (long long)has);
+}
+
 /* Its launch looks again: what a path leads to may change. */
 static int check_kernel(const struct draft *d, struct vl_error *err)
 {
@@ -106,9 +123,12 @@ static int check_kernel(const struct draft *d, struct vl_error *err)
     const char *path = d->config.kernel_override;
     auto_close int fd = -1;
 
-    if (!path && !d->manifest.initramfs.checksum)
+    if (!path && manifest_has_rootfs(&d->manifest) && vm_has_bootloader(&d->manifest) &&
+        !*cfg->host->rootfs_kernel_path)
+        return vl_fail(err, VL_CONFLICT, NO_ROOTFS_KERNEL);
+    if (!path && !manifest_checksum(&d->manifest))
         return vl_fail(err, VL_INVALID,
-                       "config.kernel_override is missing: plugin '%s' has no initramfs, so its VMs need a kernel that "
+                       "config.kernel_override is missing: plugin '%s' has no image, so its VMs need a kernel that "
                        "does without",
                        d->manifest.name);
     if (!path || vmm_kernel_open(cfg->host, cfg->kernel_dirs, path, &fd, err) == 0) return 0;
@@ -160,7 +180,7 @@ static int judge(struct draft *d, const struct vm_request *req, struct vl_error 
 
     if ((r = engine_disk_check(d->engine, err)) < 0 || (r = settle_manifest(d, req, err)) < 0) return r;
     if ((r = row_fill(d, req)) < 0 || (r = config_fill(d, req)) < 0) return vl_fail_errno(err, r, "configure VM");
-    if ((r = check_memory(d, err)) < 0 || (r = check_kernel(d, err)) < 0) return r;
+    if ((r = check_memory(d, err)) < 0 || (r = check_kernel(d, err)) < 0 || (r = check_disk(d, err)) < 0) return r;
     if (d->to_run && (r = admit(d->engine, d->row.name, d->vm, d->row.memory_mb, d->row.cpu_cores, err)) < 0) return r;
     if ((r = draft_settle_ports(d, err)) < 0) return r;
     return (r = config_text(d)) < 0 ? vl_fail_errno(err, r, "configure VM") : 0;

@@ -440,7 +440,7 @@ static void need(struct drift *d, const char *what, const char *name, const char
 
 static bool need_of_plugin(void *arg, struct plugin *p)
 {
-    need(arg, "plugin", engine_plugin_name(p), plugin_manifest(p)->initramfs.checksum);
+    need(arg, "plugin", engine_plugin_name(p), manifest_checksum(plugin_manifest(p)));
     return true;
 }
 
@@ -458,7 +458,7 @@ static int copy_registry(struct drift *d)
 
         *s = (struct seen){.id = vm->row.id, .live = vm->live, .run = vm->run};
         SET(s->name, "%s", vm->row.name);
-        need(d, "VM", vm->row.name, vm->manifest.initramfs.checksum);
+        need(d, "VM", vm->row.name, manifest_checksum(&vm->manifest));
     }
     (void)engine_plugin_each(e, need_of_plugin, d);
     d->unread = e->unread;

@@ -246,6 +246,11 @@ static void decide(const struct vm *vm, const struct collect *c, struct verdict 
     else if (c->console.verdict == CONSOLE_PANIC) {
         v->status = VM_CRASHED;
         (void)strf(v->reason, sizeof(v->reason), "guest kernel panic: %.200s", c->console.text);
+    } else if (c->console.verdict == CONSOLE_NO_SETUP) {
+        v->status = VM_FAILED;
+        v->has_code = true;
+        v->code = c->console.code;
+        (void)strf(v->reason, sizeof(v->reason), "the machine could not be set up: %.250s", c->console.text);
     } else
         vmm_verdict(c, v);
     if (c->console.out_of_memory && v->status != VM_STOPPED) add_memory(vm, v);
@@ -302,7 +307,7 @@ static void collect_boot_died(struct vm *vm, const struct collect *c, struct ver
 {
     if (!*vm->reason_now)
         (void)strf(vm->reason_now, sizeof(vm->reason_now), "%.*s", utf8_cut(v->reason, 150), v->reason);
-    if (c->console.verdict == CONSOLE_PANIC) {
+    if (c->console.verdict == CONSOLE_PANIC || c->console.verdict == CONSOLE_NO_SETUP) {
         v->status = VM_FAILED;
         vm_end_commit(vm, v);
         return;

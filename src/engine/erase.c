@@ -68,7 +68,7 @@ static void forget_done(struct store_op *op, int r, const struct vl_error *err)
     answer_all(vm);
     CRASH_POINT("delete.answered");
     vm_gone(vm);
-    artifact_release(engine, vm->manifest.initramfs.checksum);
+    artifact_release(engine, manifest_checksum(&vm->manifest));
     vm_free(vm);
 }
 

@@ -193,9 +193,9 @@ static void release_done(struct job *j, bool cancelled)
 bool artifact_wanted(const struct engine *e, const char *checksum)
 {
     for (const struct plugin *p = e->plugins; p; p = p->next)
-        if (str_eq(p->manifest.initramfs.checksum, checksum)) return true;
+        if (str_eq(manifest_checksum(&p->manifest), checksum)) return true;
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
-        if (str_eq(vm->manifest.initramfs.checksum, checksum)) return true;
+        if (str_eq(manifest_checksum(&vm->manifest), checksum)) return true;
     if (e->keeper.wanted && e->keeper.wanted(e->keeper.arg, checksum)) return true;
     return plugin_ops_want(e, checksum) || drafts_use_artifact(e, checksum);
 }
@@ -259,7 +259,7 @@ struct plugin_op {
 bool plugin_ops_want(const struct engine *e, const char *checksum)
 {
     for (const struct plugin_op *o = e->plugin_ops; o; o = o->next)
-        if (o->plugin && str_eq(o->plugin->manifest.initramfs.checksum, checksum)) return true;
+        if (o->plugin && str_eq(manifest_checksum(&o->plugin->manifest), checksum)) return true;
     return false;
 }
 
@@ -310,17 +310,18 @@ void plugin_ops_forget(struct engine *e, const void *arg)
 static void install_run(struct job *j)
 {
     struct plugin_op *o = container_of(j, struct plugin_op, job);
-    const char *checksum = o->plugin->manifest.initramfs.checksum, *hex = checksum ? checksum_hex(checksum) : NULL;
+    const char *checksum = manifest_checksum(&o->plugin->manifest), *hex = checksum ? checksum_hex(checksum) : NULL;
     auto_free char *path = NULL;
 
     if (!hex) return; /* its VMs bring a kernel, and that is all */
     if (!artifact_present(o->engine->cfg.artifacts, hex, NULL)) {
         o->r = vl_fail(&o->err, VL_CONFLICT,
-                       "the blob sha256:%s that initramfs.checksum names is not here: send it first with "
+                       "the blob sha256:%s that the manifest's checksum names is not here: send it first with "
                        "PUT /api/v1/blobs/sha256:%s (`volar plugins install` does)",
                        hex, hex);
         return;
     }
+    if (manifest_has_rootfs(&o->plugin->manifest)) return;
     o->r = artifact_boot_form(o->engine->cfg.artifacts, hex, BOOT_FORM_MAX, &path, &o->err);
 }
 
@@ -349,7 +350,7 @@ static void install_apply(struct plugin_op *o)
     plugin_insert(o->engine, take_ptr(o->plugin));
     if (!old) return;
     CRASH_POINT("install.replaced");
-    artifact_release(o->engine, old->manifest.initramfs.checksum);
+    artifact_release(o->engine, manifest_checksum(&old->manifest));
     plugin_free(old);
 }
 
@@ -431,7 +432,7 @@ static void remove_apply(struct plugin_op *o)
     if (!p) return;
     CRASH_POINT("uninstall.committed");
     log_info("plugin=%s removed", o->name);
-    artifact_release(o->engine, p->manifest.initramfs.checksum);
+    artifact_release(o->engine, manifest_checksum(&p->manifest));
 }
 
 int engine_plugin_remove(struct engine *e, const char *name, engine_done done, void *arg, struct vl_error *err)

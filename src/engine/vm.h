@@ -47,6 +47,12 @@ struct intent {
 };
 void intent_free(struct intent *i); /* but for its waiter */
 
+/* kestrel reads the guest's configuration: as its agent, or to get to a disk image and hand over to the init there. */
+static inline bool vm_has_bootloader(const struct manifest *m)
+{
+    return manifest_has_agent(m) || (manifest_has_rootfs(m) && m->rootfs.init);
+}
+
 enum health { HEALTH_NONE, HEALTH_STARTING, HEALTHY, UNHEALTHY };
 
 struct vm {

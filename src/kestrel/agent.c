@@ -147,7 +147,7 @@ static void poweroff(void *arg, int grace_ms)
 
     if (a->api.state.pid <= 0) return;
     health_stop(&a->health);
-    (void)kill(-a->api.state.pid, SIGTERM);
+    (void)kill(-a->api.state.pid, workload_stop_signal(&a->config->workload));
     (void)loop_timer(a->loop, &a->kill_timer, mono_ms() + grace_ms, on_grace_over);
 }
 

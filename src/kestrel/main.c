@@ -12,6 +12,7 @@
 #include "kestrel/network.h"
 #include "kestrel/power.h"
 #include "kestrel/provision.h"
+#include "kestrel/root.h"
 #include "kestrel/settings.h"
 #include "kestrel/workload.h"
 
@@ -32,19 +33,43 @@ static void open_console(void)
     if (fd > 2) (void)close(fd);
 }
 
-static int set_up(struct guest_config *config, struct vl_error *err)
+/* What a program expects to be mounted; without one of it, it may still do. */
+static int mount_usual(void)
 {
-    auto_close int root_fd = -1, dev_fd = -1;
+    auto_close int dev_fd = -1;
     struct vl_error problem = {0};
-    int mounted = mounts_setup(&problem), r;
+
+    int mounted = mounts_setup(&problem);
 
     open_console();
     if (mounted < 0) console_say(CONSOLE_FD, CONSOLE_WAIT_MS, "volant: %s: going on without it", problem.msg);
-    if ((root_fd = open_dir("/")) < 0) return vl_fail_errno(err, root_fd, "open /");
     if ((dev_fd = open_dir("/dev")) >= 0) mounts_device_links(dev_fd);
+    return open_dir("/");
+}
+
+/* From the initramfs into the disk image, which has everything of an initramfs but the configuration. */
+static int enter_root(const struct guest_config *config, int *root_fd, struct vl_error *err)
+{
+    int r;
+
+    if ((r = root_enter(&config->root, err)) < 0) return r;
+    (void)close(*root_fd);
+    if ((*root_fd = mount_usual()) < 0) return vl_fail_errno(err, *root_fd, "open /");
+    root_make_folders(&config->workload);
+    return 0;
+}
+
+static int set_up(struct guest_config *config, struct vl_error *err)
+{
+    auto_close int root_fd = -1;
+    int r;
+
+    if ((root_fd = mount_usual()) < 0) return vl_fail_errno(err, root_fd, "open /");
     if ((r = settings_load(root_fd, config, err)) < 0) return r;
+    if (config->root.fstype && (r = enter_root(config, &root_fd, err)) < 0) return r;
     provision_files(root_fd, config);
-    return network_setup(config, err);
+    if ((r = network_setup(config, err)) < 0) return r;
+    return config->root.init ? root_exec_init(&config->root, &config->workload.env, err) : 0;
 }
 
 _Noreturn static void run_machine(void)

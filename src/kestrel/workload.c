@@ -264,3 +264,25 @@ int workload_exit_code(int status, int *ret_signal)
     *ret_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
+
+int workload_stop_signal(const struct workload *w)
+{
+    const struct {
+        const char *name;
+        int number;
+    } table[] = {
+        {"HUP", SIGHUP},     {"INT", SIGINT},     {"QUIT", SIGQUIT},         {"ABRT", SIGABRT}, {"KILL", SIGKILL},
+        {"USR1", SIGUSR1},   {"USR2", SIGUSR2},   {"ALRM", SIGALRM},         {"TERM", SIGTERM}, {"CONT", SIGCONT},
+        {"STOP", SIGSTOP},   {"TSTP", SIGTSTP},   {"PWR", SIGPWR},           {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},
+        {"WINCH", SIGWINCH}, {"RTMIN", SIGRTMIN}, {"RTMIN+3", SIGRTMIN + 3},
+    };
+    const char *name = w->stop_signal;
+    uint64_t number;
+
+    if (!name) return SIGTERM;
+    if (parse_u64(name, 1, 64, &number) == 0) return (int)number;
+    if (str_starts(name, "SIG")) name += 3;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (strcmp(table[i].name, name) == 0) return table[i].number;
+    return SIGTERM;
+}

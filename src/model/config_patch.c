@@ -10,11 +10,11 @@ static const struct {
     const char *key;
     enum merge merge;
 } keys[] = {
-    {"plugin", PLUGIN},     {"runtime", REPLACE},     {"kernel_cmdline", REPLACE}, {"kernel_override", REPLACE},
-    {"restart", REPLACE},   {"resources", BY_MEMBER}, {"api", BY_MEMBER},          {"manifest", REPLACE},
-    {"metadata", REPLACE},  {"env", REPLACE},         {"command", REPLACE},        {"auto_remove", REPLACE},
-    {"expose", REPLACE},    {"network", REPLACE},     {"devices", REPLACE},        {"cloud_init", REPLACE},
-    {"initramfs", REPLACE}, {"rootfs", REPLACE},
+    {"plugin", PLUGIN},       {"runtime", REPLACE},     {"kernel_cmdline", REPLACE}, {"kernel_override", REPLACE},
+    {"restart", REPLACE},     {"resources", BY_MEMBER}, {"api", BY_MEMBER},          {"manifest", REPLACE},
+    {"metadata", REPLACE},    {"env", REPLACE},         {"command", REPLACE},        {"disk_mb", REPLACE},
+    {"auto_remove", REPLACE}, {"expose", REPLACE},      {"network", REPLACE},        {"devices", REPLACE},
+    {"cloud_init", REPLACE},  {"initramfs", REPLACE},   {"rootfs", REPLACE},
 };
 
 static int no_memory(struct vl_error *err)

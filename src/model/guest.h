@@ -25,11 +25,13 @@ struct guest_network {
  * virtio-blk serial.
  */
 struct guest_root {
-    char *fstype;       /* of the image, on the read-only disk GUEST_ROOT_SERIAL: "squashfs" or "ext4"; NULL: no root */
+    char *fstype; /* of the image, on the read-only disk GUEST_ROOT_SERIAL: "squashfs", "ext4", GUEST_FSTYPE_AUTO; NULL:
+                     no root */
     bool persistent;    /* changes go to the ext4 disk GUEST_DATA_SERIAL and outlive the boot; else to memory */
     int64_t overlay_mb; /* how much of the memory they may take; 0: half of it */
     char *init;         /* absolute path in the image that gets PID 1 instead of kestrel; NULL: kestrel supervises */
 };
+#define GUEST_FSTYPE_AUTO "auto" /* the first bytes tell */
 #define GUEST_ROOT_SERIAL "volant-root"
 #define GUEST_DATA_SERIAL "volant-data"
 

@@ -21,6 +21,16 @@ static const struct field medium_fields[] = {
 static const struct schema medium_schema = {"initramfs", sizeof(struct medium), medium_fields,
                                             ARRAY_LEN(medium_fields)};
 
+static const struct field rootfs_fields[] = {
+    {"url", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs_medium, url), .max = 4096},
+    {"checksum", FIELD_STRING, .offset = offsetof(struct rootfs_medium, checksum), .max = 128},
+    {"format", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs_medium, format), .max = 32},
+    {"fstype", FIELD_STRING, .offset = offsetof(struct rootfs_medium, fstype), .max = 32},
+    {"size", FIELD_INT, .offset = offsetof(struct rootfs_medium, size), .min = 0, .max = INT64_MAX},
+    {"init", FIELD_STRING, .offset = offsetof(struct rootfs_medium, init), .max = 4095},
+};
+const struct schema rootfs_schema = {"rootfs", sizeof(struct rootfs_medium), rootfs_fields, ARRAY_LEN(rootfs_fields)};
+
 static const char *const agents[] = {"kestrel", "none", NULL};
 
 #define AT(member) offsetof(struct manifest, member)
@@ -33,6 +43,7 @@ static const struct field manifest_fields[] = {
     {"labels", FIELD_MAP, .flags = FIELD_EMIT, .offset = AT(labels), .max = LABELS_MAX},
     {"resources", FIELD_OBJECT, .offset = AT(resources), .sub = &resources_schema},
     {"initramfs", FIELD_OBJECT, .flags = FIELD_EMIT, .offset = AT(initramfs), .sub = &medium_schema},
+    {"rootfs", FIELD_OBJECT, .flags = FIELD_EMIT, .offset = AT(rootfs), .sub = &rootfs_schema},
     {"workload", FIELD_OBJECT, .offset = AT(workload), .sub = &workload_schema}, /* settling says where required */
     {"image", FIELD_STRING, .offset = AT(image), .max = 4096},
     {"image_digest", FIELD_STRING, .offset = AT(image_digest), .max = 128},
@@ -54,14 +65,19 @@ bool manifest_has_agent(const struct manifest *m)
     return !str_eq(m->agent, "none");
 }
 
+bool manifest_has_rootfs(const struct manifest *m)
+{
+    return !m->initramfs.url && !m->initramfs.checksum && m->rootfs.checksum;
+}
+
+const char *manifest_checksum(const struct manifest *m)
+{
+    return m->initramfs.checksum ? m->initramfs.checksum : m->rootfs.checksum;
+}
+
 void manifest_done(struct manifest *m)
 {
     schema_done(&manifest_schema, m);
-}
-
-static void rootfs_done(struct rootfs *r)
-{
-    schema_done(&rootfs_schema, r);
 }
 
 /* What the tables decode leaves the document, so that a value that settling took away does not stay behind. */
@@ -79,39 +95,38 @@ static void drop_decoded(const struct schema *s, json_t *doc)
     }
 }
 
-static int lay_over(json_t *doc, const struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)
+static int lay_over(json_t *doc, const struct manifest *m, struct vl_error *err)
 {
     json_auto_t *settled = schema_encode(&manifest_schema, m);
 
     drop_decoded(&manifest_schema, doc);
-    if (!settled || json_object_update_recursive(doc, settled) < 0 ||
-        json_object_set_new(doc, "rootfs", schema_encode(&rootfs_schema, rootfs)) < 0)
+    if (!settled || json_object_update_recursive(doc, settled) < 0)
         return vl_fail_errno(err, ENOMEM, "encode manifest");
     return 0;
 }
 
-static int add_warnings(struct strv *warnings, const struct strv *notes, const struct rootfs *rootfs)
+static int add_warnings(struct strv *warnings, const struct strv *notes, const struct manifest *m)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < notes->len; i++)
         r = strv_addf(warnings, "manifest key %s", notes->items[i]);
-    if (r == 0 && rootfs->url) r = strv_add(warnings, "manifest key 'rootfs' has no effect in this version");
+    if (r == 0 && m->rootfs.url && !manifest_has_rootfs(m))
+        r = strv_add(warnings, "manifest key 'rootfs' has no effect beside an initramfs");
     return r;
 }
 
-static int decode(json_t *doc, struct manifest *m, struct rootfs *rootfs, struct strv *notes, struct vl_error *err)
+static int decode(json_t *doc, struct manifest *m, struct strv *notes, struct vl_error *err)
 {
     int r;
 
     if ((r = manifest_reshape(doc, err)) < 0) return r;
-    if ((r = rootfs_take(doc, rootfs, err)) < 0) return r;
     if ((r = schema_decode(&manifest_schema, doc, "", m, notes, err)) < 0) return r;
-    if ((r = manifest_settle(m, rootfs, err)) < 0) return r;
+    if ((r = manifest_settle(m, err)) < 0) return r;
     if (m->labels.len > LABELS_MAX)
         return vl_fail(err, VL_INVALID, "labels has %zu entries with our two, allowed 0 to %d", m->labels.len,
                        LABELS_MAX);
-    return lay_over(doc, m, rootfs, err);
+    return lay_over(doc, m, err);
 }
 
 int manifest_decode(const json_t *in, const char *where, struct manifest *ret, json_t **ret_json, struct strv *warnings,
@@ -119,7 +134,6 @@ int manifest_decode(const json_t *in, const char *where, struct manifest *ret, j
 {
     json_auto_t *doc = NULL;
     auto_manifest m = {0};
-    auto_(rootfs_done) struct rootfs rootfs = {0};
     auto_strv notes = {0};
     int r;
 
@@ -129,11 +143,11 @@ int manifest_decode(const json_t *in, const char *where, struct manifest *ret, j
         return r;
     }
     if (!(doc = json_deep_copy(in))) return vl_fail_errno(err, ENOMEM, "copy %s", where);
-    if ((r = decode(doc, &m, &rootfs, &notes, err)) < 0) {
+    if ((r = decode(doc, &m, &notes, err)) < 0) {
         (void)vl_wrap(err, "%s", where);
         return r;
     }
-    if (warnings && add_warnings(warnings, &notes, &rootfs) < 0) return vl_fail_errno(err, ENOMEM, "decode %s", where);
+    if (warnings && add_warnings(warnings, &notes, &m) < 0) return vl_fail_errno(err, ENOMEM, "decode %s", where);
     *ret = m;
     m = (struct manifest){0};
     if (ret_json) *ret_json = take_ptr(doc);

@@ -16,6 +16,15 @@ struct medium {
     int64_t size;   /* bytes as shipped, 0 unknown (written by fledge) */
 };
 
+/* The disk image of a plugin with strategy oci_rootfs. Many VMs read it, none writes to it. */
+struct rootfs_medium {
+    char *url, *checksum; /* as in struct medium */
+    char *format;         /* of the disk: "raw" */
+    char *fstype;         /* of the file system on it: "squashfs", "ext4"; NULL: what is there tells */
+    int64_t size;         /* bytes, 0 unknown */
+    char *init; /* absolute path in the image: gets PID 1 instead of kestrel (agent "none"); NULL: nobody does */
+};
+
 struct workload {
     char *type;             /* "http" or "exec"; default "exec", or "http" where base_url is given */
     char *base_url;         /* required for http: http://127.0.0.1:PORT/... */
@@ -74,12 +83,14 @@ struct manifest {
     struct resources resources;
     char *image, *image_digest; /* what it was built from, for people */
     struct medium initramfs;
+    struct rootfs_medium rootfs; /* without effect beside an initramfs */
     struct workload workload;
     struct health_check health_check;
     char *restart; /* name of a restart_policy; NULL: not given */
     char *agent;   /* "kestrel" (NULL too), or "none": nothing in the guest answers, `running` means the VMM runs */
 };
 extern const struct schema health_check_schema;
+extern const struct schema rootfs_schema;
 extern const struct schema manifest_schema;
 extern const struct schema resources_schema;
 extern const struct schema workload_schema;
@@ -88,6 +99,10 @@ extern const struct schema workload_schema;
 void manifest_done(struct manifest *m);
 /* Something in the guest answers. Without, the manifest may lack workload and initramfs. */
 bool manifest_has_agent(const struct manifest *m);
+/* It boots from a disk image, by a kernel with a bootloader of its own. */
+bool manifest_has_rootfs(const struct manifest *m);
+/* "sha256:<hex>" of what it boots from; NULL: it has neither archive nor disk image. */
+const char *manifest_checksum(const struct manifest *m);
 #define auto_manifest auto_(manifest_done) struct manifest
 
 #define MANIFEST_MAX      (1024UL * 1024) /* bytes of JSON */

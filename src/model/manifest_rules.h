@@ -3,25 +3,16 @@
 #pragma once
 #include "model/manifest.h"
 
-/* The root file system of an oci_rootfs plugin, which this version reads to return it, not to boot it. */
-struct rootfs {
-    char *url, *checksum, *format; /* format: of the disk; fstype: of the file system on it */
-    char *fstype;                  /* NULL: not given */
-    int64_t size;                  /* bytes, 0 unknown */
-};
-extern const struct schema rootfs_schema;
-
 /*
  * Brings `doc` (a copy of the input, changed in place) to the one shape that the tables describe: entrypoint string +
  * args of fledge [H] become an array, top-level `env` moves into the workload, `$schema` goes, objects that the
  * original always writes are there. VL_INVALID where a part cannot be moved.
  */
 int manifest_reshape(json_t *doc, struct vl_error *err);
-/* Takes `rootfs` out of doc; format defaults to "raw". */
-int rootfs_take(json_t *doc, struct rootfs *ret, struct vl_error *err);
-
 /* Trims, defaults, validates. */
-int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err);
+int manifest_settle(struct manifest *m, struct vl_error *err);
+/* The same of its media: an archive, or a disk image, by URL and checksum. */
+int media_settle(struct manifest *m, struct vl_error *err);
 /* The same of health_check, once the workload is settled. */
 int health_check_settle(struct manifest *m, struct vl_error *err);
 
@@ -35,6 +26,8 @@ struct base_url {
 int base_url_parse(const char *url, struct base_url *ret); /* -EINVAL for any other form */
 
 bool has_control(const char *s);
+/* Trimmed; NULL if that leaves nothing. VL_INVALID for control characters, `path` names the field. */
+int text_settle(char **slot, const char *path, struct vl_error *err);
 /* Names that can be in an environment; `where` is what the message calls the map. */
 int env_check(const struct strmap *env, const char *where, struct vl_error *err);
 

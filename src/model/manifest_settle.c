@@ -5,13 +5,11 @@
 
 #include "model/manifest_rules.h"
 
-#define SHA256_HEX 64
-#define ID_MAX     4294967294u /* one more is "no change" to chown(2) and setuid(2) */
+#define ID_MAX 4294967294u /* one more is "no change" to chown(2) and setuid(2) */
 
 #define ACCOUNT_CHARS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-_"
 
-/* Trimmed; NULL if that leaves nothing, which is an error only where something is required. */
-static int settle_text(char **slot, const char *path, struct vl_error *err)
+int text_settle(char **slot, const char *path, struct vl_error *err)
 {
     char shown[QUOTED_SIZE];
 
@@ -36,10 +34,10 @@ static int settle_identity(struct manifest *m, struct vl_error *err)
     if (!m->name) return vl_fail(err, VL_INVALID, "name must not be empty");
     if ((problem = name_problem(m->name)))
         return vl_fail(err, VL_INVALID, "name %s %s", quoted(m->name, shown), problem);
-    if ((r = settle_text(&m->version, "version", err)) < 0) return r;
+    if ((r = text_settle(&m->version, "version", err)) < 0) return r;
     if (!m->version) return vl_fail(err, VL_INVALID, "version must not be empty: write one, such as \"1.0.0\"");
-    if ((r = settle_text(&m->runtime, "runtime", err)) < 0) return r;
-    if ((r = settle_text(&m->schema_version, "schema_version", err)) < 0) return r;
+    if ((r = text_settle(&m->runtime, "runtime", err)) < 0) return r;
+    if ((r = text_settle(&m->schema_version, "schema_version", err)) < 0) return r;
     if ((r = set_default(&m->runtime, m->name, err)) < 0) return r;
     return set_default(&m->schema_version, "1.0", err);
 }
@@ -51,49 +49,6 @@ static int settle_labels(struct manifest *m, struct vl_error *err)
     if (strmap_set(&m->labels, "volant.plugin", m->name) < 0 ||
         strmap_set(&m->labels, "volant.runtime", m->runtime) < 0)
         return vl_fail_errno(err, ENOMEM, "decode manifest");
-    return 0;
-}
-
-static int settle_url(struct medium *initramfs, const struct rootfs *rootfs, struct vl_error *err)
-{
-    char shown[QUOTED_SIZE];
-    const char *url;
-    int r;
-
-    if ((r = settle_text(&initramfs->url, "initramfs.url", err)) < 0) return r;
-    url = initramfs->url;
-    if (!url && rootfs->url)
-        return vl_fail(
-            err, VL_INVALID,
-            "initramfs.url is missing: rootfs plugins need a later version; build with strategy = \"initramfs\"");
-    if (!url) return vl_fail(err, VL_INVALID, "initramfs.url is missing: write the archive's path (fledge build does)");
-    if (url[0] == '/' || str_starts(url, "file:///")) return 0;
-    for (const char *const *scheme = (const char *const[]){"http://", "https://", NULL}; *scheme; scheme++)
-        if (str_starts(url, *scheme) && url[strlen(*scheme)] && url[strlen(*scheme)] != '/') return 0;
-    return vl_fail(err, VL_INVALID,
-                   "initramfs.url is %s: write an absolute path (volar plugins install makes a relative one absolute), "
-                   "file:///PATH, http://HOST/... or https://HOST/...",
-                   quoted(url, shown));
-}
-
-static int settle_checksum(char **slot, struct vl_error *err)
-{
-    char shown[QUOTED_SIZE], *full;
-    uint8_t digest[SHA256_HEX / 2];
-    const char *hex;
-
-    trim_field(slot);
-    if (!*slot)
-        return vl_fail(err, VL_INVALID, "initramfs.checksum is missing: write sha256:<hex> (fledge build does)");
-    lower_case(*slot);
-    hex = str_starts(*slot, "sha256:") ? *slot + strlen("sha256:") : *slot;
-    if (hex_decode(hex, digest, sizeof(digest)) < 0)
-        return vl_fail(err, VL_INVALID, "initramfs.checksum is %s, allowed: sha256: and %d hex digits",
-                       quoted(*slot, shown), SHA256_HEX);
-    if (hex != *slot) return 0;
-    if (!(full = strf_new("sha256:%s", hex))) return vl_fail_errno(err, ENOMEM, "decode manifest");
-    free(*slot);
-    *slot = full;
     return 0;
 }
 
@@ -160,7 +115,7 @@ static int settle_workdir(char **slot, struct vl_error *err)
     char shown[QUOTED_SIZE];
     int r;
 
-    if ((r = settle_text(slot, "workload.workdir", err)) < 0) return r;
+    if ((r = text_settle(slot, "workload.workdir", err)) < 0) return r;
     if (!*slot || ((*slot)[0] == '/' && !path_climbs(*slot))) return 0;
     return vl_fail(err, VL_INVALID, "workload.workdir is %s: write an absolute path without \"..\"",
                    quoted(*slot, shown));
@@ -197,18 +152,6 @@ static int settle_user(char **slot, struct vl_error *err)
                    quoted(*slot, shown));
 }
 
-static int settle_initramfs(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)
-{
-    int r;
-
-    trim_field(&m->initramfs.url);
-    trim_field(&m->initramfs.checksum);
-    /* Without an agent a kernel may be all there is: which, a VM's kernel_override says. */
-    if (!manifest_has_agent(m) && !m->initramfs.url && !m->initramfs.checksum) return 0;
-    if ((r = settle_url(&m->initramfs, rootfs, err)) < 0) return r;
-    return settle_checksum(&m->initramfs.checksum, err);
-}
-
 static int settle_workload(struct manifest *m, struct vl_error *err)
 {
     struct workload *w = &m->workload;
@@ -224,13 +167,13 @@ static int settle_workload(struct manifest *m, struct vl_error *err)
     return image_keys_settle(w, err);
 }
 
-int manifest_settle(struct manifest *m, const struct rootfs *rootfs, struct vl_error *err)
+int manifest_settle(struct manifest *m, struct vl_error *err)
 {
     int r;
 
     if ((r = settle_identity(m, err)) < 0) return r;
     if ((r = settle_labels(m, err)) < 0) return r;
-    if ((r = settle_initramfs(m, rootfs, err)) < 0) return r;
+    if ((r = media_settle(m, err)) < 0) return r;
     if ((r = settle_workload(m, err)) < 0) return r;
     return health_check_settle(m, err);
 }

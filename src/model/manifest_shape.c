@@ -4,15 +4,6 @@
 
 #include "model/manifest_rules.h"
 
-static const struct field rootfs_fields[] = {
-    {"url", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs, url), .max = 4096},
-    {"checksum", FIELD_STRING, .offset = offsetof(struct rootfs, checksum), .max = 128},
-    {"format", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs, format), .max = 32},
-    {"fstype", FIELD_STRING, .offset = offsetof(struct rootfs, fstype), .max = 32},
-    {"size", FIELD_INT, .offset = offsetof(struct rootfs, size), .min = 0, .max = INT64_MAX},
-};
-const struct schema rootfs_schema = {"rootfs", sizeof(struct rootfs), rootfs_fields, ARRAY_LEN(rootfs_fields)};
-
 static int no_memory(struct vl_error *err)
 {
     return vl_fail_errno(err, ENOMEM, "rearrange manifest");
@@ -51,35 +42,15 @@ static int lift_env(json_t *doc, json_t *workload, struct vl_error *err)
 int manifest_reshape(json_t *doc, struct vl_error *err)
 {
     json_t *workload = json_object_get(doc, "workload"), *health = json_object_get(doc, "health_check");
+    json_t *rootfs = json_object_get(doc, "rootfs");
     int r;
 
     (void)json_object_del(doc, "$schema");
+    if ((!rootfs || json_is_null(rootfs)) && json_object_set_new(doc, "rootfs", json_object()) < 0)
+        return no_memory(err);
     if ((!health || json_is_null(health)) && json_object_set_new(doc, "health_check", json_object()) < 0)
         return no_memory(err);
     if (!json_is_object(workload)) return 0; /* missing or wrong, which the decoder says */
     if ((r = join_args(workload, err)) < 0) return r;
     return lift_env(doc, workload, err);
-}
-
-int rootfs_take(json_t *doc, struct rootfs *ret, struct vl_error *err)
-{
-    json_auto_t *none = json_object();
-    const json_t *given = json_object_get(doc, "rootfs");
-    struct rootfs rootfs;
-    int r;
-
-    if (!none) return no_memory(err);
-    if (!given || json_is_null(given)) given = none;
-    if ((r = schema_decode(&rootfs_schema, given, NULL, &rootfs, NULL, err)) < 0) return r;
-    trim_field(&rootfs.url);
-    trim_field(&rootfs.checksum);
-    trim_field(&rootfs.format);
-    lower_case(rootfs.format);
-    if (!rootfs.format && string_set(&rootfs.format, "raw") < 0) {
-        schema_done(&rootfs_schema, &rootfs);
-        return no_memory(err);
-    }
-    (void)json_object_del(doc, "rootfs");
-    *ret = rootfs;
-    return 0;
 }

@@ -19,6 +19,7 @@ static const struct field config_fields[] = {
     {"env", FIELD_MAP, .offset = offsetof(struct vm_config, env)},
     {"command", FIELD_STRINGS, .offset = offsetof(struct vm_config, command), .max = 1024},
     {"restart", FIELD_STRING, .offset = offsetof(struct vm_config, restart), .choices = restart_policies},
+    {"disk_mb", FIELD_INT, .offset = offsetof(struct vm_config, disk_mb), .min = DISK_MB_MIN, .max = DISK_MB_MAX},
     {"auto_remove", FIELD_BOOL, .offset = offsetof(struct vm_config, auto_remove)},
     {"kernel_override", FIELD_STRING, .offset = offsetof(struct vm_config, kernel_override), .max = 4095},
     {"manifest", FIELD_JSON, .offset = offsetof(struct vm_config, manifest), .max = MANIFEST_MAX},

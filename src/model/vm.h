@@ -13,6 +13,9 @@ struct port_map {
 };
 extern const struct schema port_map_schema;
 
+#define DISK_MB_MIN 64
+#define DISK_MB_MAX (16ll * 1024 * 1024) /* what ext4 has with blocks of 4 KB */
+
 struct vm_config {
     char *plugin, *runtime;
     struct resources resources; /* win over the request's top-level numbers */
@@ -20,6 +23,7 @@ struct vm_config {
     struct strmap env;          /* of the workload, over the manifest's */
     struct strv command;        /* replaces the entrypoint from its command_index on; none: the manifest's */
     char *restart;              /* name of a restart_policy; NULL: the manifest's */
+    int64_t disk_mb;            /* a disk of its own for what it changes in its disk image; 0: memory has it */
     bool auto_remove;           /* deleted a moment after its end; never booted again */
     char *kernel_override;      /* a kernel image of the host, below a configured folder; NULL: volantd's own */
     char *manifest;             /* JSON text; wins over the registry's manifest. NULL: that */

@@ -14,6 +14,8 @@
 
 #define END_MAX    32768 /* bytes of the log's end in which the last line is looked for; a panic's trace is shorter */
 #define PANIC_TEXT "Kernel panic - not syncing: "
+#define SETUP_LINE "volant: " /* of kestrel */
+#define SETUP_CODE 125
 
 /* mm/oom_kill.c of Linux: who was killed for it, and the panic where nobody was left to be. */
 static const char *const memory_texts[] = {"Out of memory: Killed process", "System is deadlocked on memory"};
@@ -92,28 +94,46 @@ static bool exit_code(const char *text, size_t len, const char *at, int *ret)
     return true;
 }
 
+/* From `at` to the end of its line, printable. */
+static void keep_line(const char *text, size_t len, const char *at, char *ret, size_t size)
+{
+    auto_strbuf shown = {0};
+    const char *end = at;
+    size_t n;
+
+    while (end < text + len && *end != '\r' && *end != '\n')
+        end++;
+    strbuf_add_printable(&shown, at, (size_t)(end - at));
+    if (shown.failed || !shown.data) return;
+    n = shown.len < size ? shown.len : size - 1;
+    (void)strf(ret, size, "%.*s", (int)utf8_prefix(shown.data, n), shown.data);
+}
+
+/* Code 125 is kestrel's own where its last line says what could not be set up. */
+static void say_setup(const char *text, const char *exit_line, struct console_end *ret)
+{
+    const char *line = find_last(text, (size_t)(exit_line - text), SETUP_LINE);
+
+    if (ret->code != SETUP_CODE || !line || !at_line_start(text, line)) return;
+    ret->verdict = CONSOLE_NO_SETUP;
+    keep_line(text, (size_t)(exit_line - text), line + strlen(SETUP_LINE), ret->text, sizeof(ret->text));
+}
+
 void console_end_of(const char *text, size_t len, struct console_end *ret)
 {
     const char *line = find_last(text, len, WORKLOAD_EXIT_LINE), *panic = find_last(text, len, PANIC_TEXT);
-    auto_strbuf shown = {0};
-    const char *end;
 
     *ret = (struct console_end){0};
     for (size_t i = 0; i < ARRAY_LEN(memory_texts); i++)
         ret->out_of_memory |= find_last(text, len, memory_texts[i]) != NULL;
     if (line && (!panic || line > panic) && exit_code(text, len, line, &ret->code)) {
         ret->verdict = CONSOLE_EXIT_CODE;
+        say_setup(text, line, ret);
         return;
     }
     if (!panic) return;
     ret->verdict = CONSOLE_PANIC;
-    panic += strlen(PANIC_TEXT);
-    for (end = panic; end < text + len && *end != '\r' && *end != '\n';)
-        end++;
-    strbuf_add_printable(&shown, panic, (size_t)(end - panic));
-    if (shown.failed || !shown.data) return;
-    len = shown.len < sizeof(ret->text) ? shown.len : sizeof(ret->text) - 1;
-    (void)strf(ret->text, sizeof(ret->text), "%.*s", (int)utf8_prefix(shown.data, len), shown.data);
+    keep_line(text, len, panic + strlen(PANIC_TEXT), ret->text, sizeof(ret->text));
 }
 
 void vmm_console_end(const char *dir, struct console_end *ret)

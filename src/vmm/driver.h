@@ -8,7 +8,18 @@
 #include "vmm/vmm.h"
 
 /* Descriptors under the numbers by which the VMM's command line knows them. */
-enum vmm_fd { VMM_FD_CTL = 10, VMM_FD_SYNC, VMM_FD_QMP, VMM_FD_CONSOLE, VMM_FD_KERNEL, VMM_FD_INITRD };
+enum vmm_fd {
+    VMM_FD_CTL = 10,
+    VMM_FD_SYNC,
+    VMM_FD_QMP,
+    VMM_FD_CONSOLE,
+    VMM_FD_KERNEL,
+    VMM_FD_INITRD,
+    VMM_FD_ROOT,
+    VMM_FD_DATA
+};
+/* It has an initrd: its archive, its configuration, or both. */
+bool vmm_has_initrd(const struct vmm_boot *b);
 
 struct vmm_command {
     struct strv argv;

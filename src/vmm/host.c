@@ -102,6 +102,19 @@ void host_read_kernel_facts(const char *kernel, struct vmm_host *h)
     }
 }
 
+/* In the same folder, under our name or under the one the original gave it. */
+static void find_rootfs_kernel(struct vmm_host *h)
+{
+    const char *slash = strrchr(h->kernel_path, '/'), *const names[] = {"bzImage-volant", "bzImage"};
+
+    for (size_t i = 0; slash && i < ARRAY_LEN(names); i++)
+        if (strf(h->rootfs_kernel_path, sizeof(h->rootfs_kernel_path), "%.*s%s", (int)(slash - h->kernel_path) + 1,
+                 h->kernel_path, names[i]) > 0 &&
+            access(h->rootfs_kernel_path, R_OK) == 0)
+            return;
+    h->rootfs_kernel_path[0] = '\0';
+}
+
 /* --- programs ----------------------------------------------------------------------------------------------------- */
 
 static bool is_program(const char *path)
@@ -148,6 +161,7 @@ int vmm_host_probe(const char *kernel, const char *shim, const char *qemu, uint3
     if (!*boot_id)
         return vl_fail(err, VL_UNAVAILABLE, "/proc/sys/kernel/random/boot_id cannot be read: is /proc mounted?");
     host_read_kernel_facts(h.kernel_path, &h);
+    find_rootfs_kernel(&h);
     host_probe_kvm("", &h);
     h.tsc_khz = tsc_measure_khz();
     *ret = h;

@@ -64,8 +64,15 @@ static int add_user(const struct vmm_boot *b, uid_t uid, struct strv *argv)
 
 static int shim_argv(const struct vmm_boot *b, uid_t uid, bool cgroup, const struct vmm_command *c, struct strv *argv)
 {
-    static const enum vmm_fd inherited[] = {VMM_FD_CTL, VMM_FD_SYNC, VMM_FD_QMP, VMM_FD_KERNEL, VMM_FD_INITRD};
-    size_t n_inherited = ARRAY_LEN(inherited) - (b->initrd_source ? 0 : 1);
+    const int inherited[] = {
+        VMM_FD_CTL,
+        VMM_FD_SYNC,
+        VMM_FD_QMP,
+        VMM_FD_KERNEL,
+        vmm_has_initrd(b) ? VMM_FD_INITRD : -1,
+        b->root_disk ? VMM_FD_ROOT : -1,
+        b->root_disk && b->data_disk_mb > 0 ? VMM_FD_DATA : -1,
+    };
     int r;
 
     if ((r = strv_add(argv, b->host->shim_path)) < 0 || (r = strv_addf(argv, "--boot=%s", b->boot)) < 0 ||
@@ -75,8 +82,8 @@ static int shim_argv(const struct vmm_boot *b, uid_t uid, bool cgroup, const str
         (r = strv_addf(argv, "--vmm-console-fd=%d", VMM_FD_CONSOLE)) < 0 || (r = add_user(b, uid, argv)) < 0)
         return r;
     if (cgroup && (r = strv_addf(argv, "--cgroup-fd=%d", SHIM_FD_CGROUP)) < 0) return r;
-    for (size_t i = 0; i < n_inherited; i++)
-        if ((r = strv_addf(argv, "--inherit=%d", (int)inherited[i])) < 0) return r;
+    for (size_t i = 0; i < ARRAY_LEN(inherited); i++)
+        if (inherited[i] >= 0 && (r = strv_addf(argv, "--inherit=%d", inherited[i])) < 0) return r;
     if ((r = strv_add(argv, "--")) < 0) return r;
     for (size_t i = 0; i < c->argv.len; i++)
         if ((r = strv_add(argv, c->argv.items[i])) < 0) return r;
@@ -85,7 +92,7 @@ static int shim_argv(const struct vmm_boot *b, uid_t uid, bool cgroup, const str
 
 static int spawn_shim(const struct strv *argv, const struct prepared *p, int status, pid_t *ret_pid, int *ret_pidfd)
 {
-    struct proc_fd fds[9] = {
+    struct proc_fd fds[11] = {
         {p->dir, SHIM_FD_DIR},  {p->console, SHIM_FD_CONSOLE}, {status, SHIM_FD_STATUS},   {p->ctl, VMM_FD_CTL},
         {p->sync, VMM_FD_SYNC}, {p->qmp, VMM_FD_QMP},          {p->kernel, VMM_FD_KERNEL},
     };
@@ -93,6 +100,8 @@ static int spawn_shim(const struct strv *argv, const struct prepared *p, int sta
     size_t n = 7;
 
     if (p->initrd >= 0) fds[n++] = (struct proc_fd){p->initrd, VMM_FD_INITRD};
+    if (p->root >= 0) fds[n++] = (struct proc_fd){p->root, VMM_FD_ROOT};
+    if (p->data >= 0) fds[n++] = (struct proc_fd){p->data, VMM_FD_DATA};
     if (p->cgroup >= 0) fds[n++] = (struct proc_fd){p->cgroup, SHIM_FD_CGROUP};
     opts.argv = (const char *const *)argv->items;
     opts.fds = fds;

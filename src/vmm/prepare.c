@@ -21,7 +21,8 @@
 
 void prepared_done(struct prepared *p)
 {
-    int *const fds[] = {&p->dir, &p->ctl, &p->sync, &p->qmp, &p->console, &p->kernel, &p->initrd, &p->cgroup};
+    int *const fds[] = {&p->dir,    &p->ctl,    &p->sync, &p->qmp,  &p->console,
+                        &p->kernel, &p->initrd, &p->root, &p->data, &p->cgroup};
 
     for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
         closep(fds[i]);
@@ -136,9 +137,9 @@ static int fill_initrd(int fd, int source, const struct guest_config *guest)
     static const char zeros[4];
     auto_strbuf archive = {0};
     off_t end;
-    int r;
+    int r = 0;
 
-    if ((r = copy_fd(fd, source)) < 0 || !guest) return r;
+    if ((source >= 0 && (r = copy_fd(fd, source)) < 0) || !guest) return r;
     if ((end = lseek(fd, 0, SEEK_END)) < 0) return -errno;
     if ((r = write_all(fd, zeros, (size_t)(-end & 3), -1)) < 0) return r;
     if ((r = config_archive(guest, &archive)) < 0) return r;
@@ -151,8 +152,8 @@ static int make_initrd(const struct vmm_boot *b, uid_t owner, struct prepared *p
     int r;
 
     (void)unlinkat(p->dir, "initrd", 0);
-    if (!b->initrd_source) return 0;
-    if ((source = open(b->initrd_source, O_RDONLY | O_CLOEXEC)) < 0)
+    if (!vmm_has_initrd(b)) return 0;
+    if (b->initrd_source && (source = open(b->initrd_source, O_RDONLY | O_CLOEXEC)) < 0)
         return vl_fail_errno(err, errno, "open %s", b->initrd_source);
     fd = openat(p->dir, "initrd", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
     if (fd < 0) return vl_fail_errno(err, errno, "make %s/initrd", b->dir);
@@ -195,7 +196,7 @@ static int make_sockets(const struct vmm_boot *b, struct prepared *p, struct vl_
  */
 static int open_kernel(const struct vmm_boot *b, uid_t owner, struct prepared *p, struct vl_error *err)
 {
-    const char *path = b->host->kernel_path;
+    const char *path = b->root_disk && b->guest ? b->host->rootfs_kernel_path : b->host->kernel_path;
     struct stat st;
 
     if (b->kernel) {
@@ -203,6 +204,7 @@ static int open_kernel(const struct vmm_boot *b, uid_t owner, struct prepared *p
 
         return r < 0 ? vl_wrap(err, "config.kernel_override") : 0;
     }
+    if (!*path) return vl_fail(err, VL_INVALID, NO_ROOTFS_KERNEL);
     p->kernel = open(path, O_RDONLY | O_CLOEXEC);
     if (p->kernel < 0 || fstat(p->kernel, &st) < 0) return vl_fail_errno(err, errno, "open the guest kernel %s", path);
     if (owner != 0 && !(st.st_mode & S_IROTH))
@@ -220,7 +222,8 @@ int prepare_boot(const struct vmm_boot *b, const char *cmdline, uid_t owner, int
     if ((r = refuse_second(b, deadline_ms, err)) < 0 || (r = open_kernel(b, owner, &p, err)) < 0) return r;
     if ((r = vmm_cgroup_make(b->host, b->vm_id, &p.cgroup, err)) < 0) return r;
     if ((r = make_folder(b, &p, deadline_ms, err)) < 0 || (r = write_vm_json(b, cmdline, p.dir, err)) < 0 ||
-        (r = make_initrd(b, owner, &p, err)) < 0 || (r = make_sockets(b, &p, err)) < 0)
+        (r = make_initrd(b, owner, &p, err)) < 0 || (r = disks_open(b, owner, deadline_ms, &p, err)) < 0 ||
+        (r = make_sockets(b, &p, err)) < 0)
         return r;
     *ret = p;
     p = PREPARED_INIT;

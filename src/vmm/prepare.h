@@ -9,10 +9,14 @@ struct prepared {
     int dir;
     int ctl, sync, qmp, console; /* listening */
     int kernel, initrd;          /* read-only, for the VMM; initrd -1: none */
+    int root, data;              /* disks; -1: none */
     int cgroup;                  /* its cgroup.procs, for the shim to move into; -1: none */
 };
-#define PREPARED_INIT ((struct prepared){-1, -1, -1, -1, -1, -1, -1, -1})
+#define PREPARED_INIT ((struct prepared){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1})
 void prepared_done(struct prepared *p);
+
+/* disk.c: opens the shared image, makes or grows the VM's own disk in p->dir. */
+int disks_open(const struct vmm_boot *b, uid_t owner, int64_t deadline_ms, struct prepared *p, struct vl_error *err);
 
 /*
  * Replaces what an earlier boot left. Files the VMM is to open belong to `owner` unless that is 0. VL_CONFLICT if an

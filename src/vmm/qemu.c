@@ -19,6 +19,7 @@
 #define LAPIC_KHZ       1000000 /* QEMU's local APIC counts at 1 GHz */
 #define TB_SIZE         "64"    /* MB of translated code at most; the default of 1 GB would not stay bounded */
 #define IPV4_ANY_PORT   65535
+#define ROOT_DEVICE     "vda"
 
 /* On every kernel command line. */
 static const char *const cmdline_always[] = {
@@ -42,6 +43,11 @@ void vmm_command_done(struct vmm_command *c)
     strv_done(&c->argv);
     free(c->cmdline);
     *c = (struct vmm_command){0};
+}
+
+bool vmm_has_initrd(const struct vmm_boot *b)
+{
+    return b->initrd_source || b->guest;
 }
 
 /* --- checks ------------------------------------------------------------------------------------------------------- */
@@ -145,11 +151,22 @@ static void cmdline_base(const struct vmm_boot *b, struct strbuf *s)
     if (b->cpu_cores == 1) strbuf_adds(s, " noreplace-smp");
 }
 
+/* Without a bootloader, Linux does what it does with a disk. */
+static void cmdline_root(const struct vmm_boot *b, struct strbuf *s)
+{
+    if (!b->root_disk || b->guest) return;
+    strbuf_addf(s, " root=/dev/%s ro", ROOT_DEVICE);
+    if (b->root_fstype) strbuf_addf(s, " rootfstype=%s", b->root_fstype);
+}
+
 /* The contract's keys for foreign agents; ours reads its configuration from the initramfs. */
 static void cmdline_keys(const struct vmm_boot *b, struct strbuf *s)
 {
     if (b->runtime) strbuf_addf(s, " volant.runtime=%s", b->runtime);
     if (b->plugin) strbuf_addf(s, " volant.plugin=%s", b->plugin);
+    if (!b->root_disk) return;
+    strbuf_addf(s, " volant.rootfs_device=%s", ROOT_DEVICE);
+    if (b->root_fstype) strbuf_addf(s, " volant.rootfs_fstype=%s", b->root_fstype);
 }
 
 /* --- command line ------------------------------------------------------------------------------------------------- */
@@ -235,6 +252,24 @@ static void add_channels(struct args *a)
 }
 
 /*
+ * Linux names microvm's disks from the last to the first: the shared one comes last, and is vda. Many VMs have it open:
+ * nobody writes, so nobody has to lock it.
+ */
+static void add_disks(const struct vmm_boot *b, struct args *a)
+{
+    if (b->root_disk && b->data_disk_mb > 0) {
+        add2f(a, "-blockdev", "driver=raw,node-name=data,discard=unmap,file.driver=file,file.filename=/proc/self/fd/%d",
+              VMM_FD_DATA);
+        add2(a, "-device", "virtio-blk-device,drive=data,serial=" GUEST_DATA_SERIAL);
+    }
+    if (!b->root_disk) return;
+    add2f(a, "-blockdev",
+          "driver=raw,node-name=root,read-only=on,file.driver=file,file.locking=off,file.filename=/proc/self/fd/%d",
+          VMM_FD_ROOT);
+    add2(a, "-device", "virtio-blk-device,drive=root,serial=" GUEST_ROOT_SERIAL);
+}
+
+/*
  * QEMU's own user network maps its gateway to the host's loopback. restrict=on closes that: published ports come in,
  * and nothing goes out.
  */
@@ -267,6 +302,7 @@ static int qemu_command(const struct vmm_boot *b, struct vmm_command *ret, struc
 
     if (r < 0) return r;
     cmdline_base(b, &cmdline);
+    cmdline_root(b, &cmdline);
     if (!cmdline.failed) c.cmdline = strdup(cmdline.data);
     cmdline_keys(b, &cmdline);
     if (cmdline.failed || !c.cmdline) return vl_fail_errno(err, ENOMEM, "QEMU's command line");
@@ -275,9 +311,10 @@ static int qemu_command(const struct vmm_boot *b, struct vmm_command *ret, struc
                        CMDLINE_MAX - CMDLINE_DEVICES);
     add_machine(b, &a);
     add2f(&a, "-kernel", "/proc/self/fd/%d", VMM_FD_KERNEL);
-    if (b->initrd_source) add2f(&a, "-initrd", "/proc/self/fd/%d", VMM_FD_INITRD);
+    if (vmm_has_initrd(b)) add2f(&a, "-initrd", "/proc/self/fd/%d", VMM_FD_INITRD);
     add2(&a, "-append", cmdline.data);
     add_channels(&a);
+    add_disks(b, &a);
     add_network(b, &a);
     add2(&a, "-device", "virtio-rng-device");
     if (a.r < 0) return vl_fail_errno(err, a.r, "QEMU's command line");

@@ -6,7 +6,8 @@
  * A VM's folder, vms/<id>/ (0711), holds
  *   vm.json       volantd's: which VM and which boot this is, with which kernel command line, and the VM's record: all
  *                 that a registry without it needs to take it in
- *   initrd        the VM's archive + its configuration, 0400, the VM user's
+ *   initrd        the VM's archive (of a disk image none) + its configuration, 0400, the VM user's
+ *   data.ext4     the disk of its own that outlives boots, 0600, the VM user's; where it has one
  *   ctl sync qmp  listening sockets, inherited by the VMM
  *   console.sock  listening socket, inherited by the shim
  *   console.log   (and console.log.1) bounded console output of this boot, the shim's; .old is of the one before
@@ -31,10 +32,14 @@ struct vmm_host {
     char kernel_path[256];
     char kernel_version[64];
     bool kernel_lapic_khz, kernel_tsc_early_khz; /* the boot patches its .json lists */
+    char rootfs_kernel_path[256]; /* the same kernel with a bootloader for disk images; "": there is none */
     char shim_path[256];
     uint32_t uid_base; /* VMs run as uid_base + id; 0: as volantd's own user (not root) */
     char cgroup[256];  /* the folder below which each VM has a cgroup (vmm_cgroups_begin); "": none has */
 };
+#define NO_ROOTFS_KERNEL                                                                                               \
+    "there is no kernel that boots disk images: bzImage-volant is to be beside the guest kernel (`make kernel` makes " \
+    "it, `make install` installs it)"
 /* kernel, shim, qemu: NULL to look in the usual places. VL_INVALID names the missing part and the package or command to
  * get it. */
 int vmm_host_probe(const char *kernel, const char *shim, const char *qemu, uint32_t uid_base, struct vmm_host *ret,
@@ -61,12 +66,16 @@ struct vmm_boot {
     const char *dir;              /* the VM's folder, absolute */
     int64_t cpu_cores, memory_mb;
     const char *initrd_source; /* uncompressed (or kernel-decompressable) cpio archive, shared, read-only; NULL: none */
-    const char *kernel;        /* another than the host's, for vmm_kernel_open; NULL: the host's */
+    const char *root_disk;     /* disk image, shared, read-only; NULL: none */
+    const char *root_fstype;   /* of root_disk, for the kernel command line; NULL: not known */
+    int64_t data_disk_mb; /* a disk of the VM's own beside root_disk: made at the first boot, grown later; 0: none */
+    const char *kernel;   /* another than the host's, for vmm_kernel_open; NULL: the host's */
     const struct strv *kernel_dirs;
     const char *ip_address, *gateway, *subnet /* CIDR */, *mac_address; /* user network; ip NULL: no network */
     const struct port_map *ports;
     size_t n_ports;
-    const struct guest_config *guest; /* becomes /volant/config.json; NULL: nothing in the guest reads one */
+    const struct guest_config *guest; /* becomes /volant/config.json; NULL: nothing in the guest reads one, and the
+                                         kernel itself mounts root_disk */
 };
 
 /* A running (or ended) boot as its folder tells. */
@@ -137,16 +146,19 @@ int vmm_exit_wait(const char *dir, const struct vmm_run *run, int64_t deadline_m
 int vmm_run_find(const char *dir, const char *boot, int64_t deadline_ms, struct vmm_run *ret, struct vl_error *err);
 
 /* Why the guest ended as the console tells: the exit line's code, or a kernel panic's text. */
-enum console_verdict { CONSOLE_NOTHING, CONSOLE_EXIT_CODE, CONSOLE_PANIC };
+enum console_verdict { CONSOLE_NOTHING, CONSOLE_EXIT_CODE, CONSOLE_PANIC, CONSOLE_NO_SETUP };
 struct console_end {
     enum console_verdict verdict;
     int code;
-    char text[256];     /* panic line */
+    char text[256];     /* panic line; what kestrel said of a machine that it could not set up (code 125) */
     bool out_of_memory; /* the guest's kernel says so, whatever came of it */
 };
 void vmm_console_end(const char *dir, struct console_end *ret);
 /* The last max bytes of the console log (both files), the caller's. */
 int vmm_console_tail(const char *dir, size_t max, char **ret, size_t *ret_len);
+
+/* MB of the VM's data disk as it lies in its folder; 0: there is none. */
+int64_t vmm_data_disk_mb(const char *dir);
 
 /* Removes the sockets of a boot whose shim could not do it; how many there were. The caller made sure that nothing runs
  * there. */

@@ -37,17 +37,28 @@ static int read_json(const char *path, json_t **ret, struct vl_error *err)
     return json_parse(text, len, path, ret, err);
 }
 
+/* What it boots from: an archive, or a disk image. */
+static const char *medium_key(const struct manifest_file *m)
+{
+    const json_t *initramfs = json_object_get(m->json, "initramfs");
+    const char *url = json_string_value(json_object_get(initramfs, "url"));
+    const char *disk = json_string_value(json_object_get(json_object_get(m->json, "rootfs"), "url"));
+
+    return (!url || !*url) && disk && *disk ? "rootfs" : "initramfs";
+}
+
 /* A relative url is relative to the manifest's folder. */
 static int settle_artifact(const char *path, struct manifest_file *m, struct vl_error *err)
 {
-    json_t *medium = json_object_get(m->json, "initramfs");
+    const char *key = medium_key(m);
+    json_t *medium = json_object_get(m->json, key);
     const char *url = json_string_value(json_object_get(medium, "url"));
     const char *slash = strrchr(path, '/');
     auto_free char *full = NULL;
 
     if (!url || !*url) return 0; /* manifest_decode says it better */
     if (strstr(url, "://") && !str_starts(url, "file://"))
-        return vl_fail(err, VL_INVALID, "%s: initramfs.url is '%s': only files can be installed in this version", path,
+        return vl_fail(err, VL_INVALID, "%s: %s.url is '%s': only files can be installed in this version", path, key,
                        url);
     if (str_starts(url, "file://")) url += strlen("file://");
     if (*url == '/')
@@ -55,11 +66,11 @@ static int settle_artifact(const char *path, struct manifest_file *m, struct vl_
     else
         full = strf_new("%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, url);
     if (!full || strf(m->artifact, sizeof(m->artifact), "%s", full) < 0)
-        return vl_fail(err, VL_INVALID, "%s: initramfs.url is too long", path);
+        return vl_fail(err, VL_INVALID, "%s: %s.url is too long", path, key);
     if (*m->artifact != '/') {
         char *real = realpath(m->artifact, NULL);
 
-        if (!real) return vl_fail(err, VL_INVALID, "%s: initramfs.url '%s': %s", path, url, vl_strerror(errno));
+        if (!real) return vl_fail(err, VL_INVALID, "%s: %s.url '%s': %s", path, key, url, vl_strerror(errno));
         if (strf(m->artifact, sizeof(m->artifact), "%s", real) < 0) m->artifact[0] = '\0';
         free(real);
     }
@@ -94,10 +105,10 @@ static int open_artifact(const char *path, struct manifest_file *m, struct vl_er
 
     m->fd = open(m->artifact, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (m->fd < 0 || fstat(m->fd, &st) < 0)
-        return vl_fail(err, VL_INVALID, "%s: initramfs.url: %s: %s: build it again with `fledge build`", path,
+        return vl_fail(err, VL_INVALID, "%s: %s.url: %s: %s: build it again with `fledge build`", path, medium_key(m),
                        m->artifact, vl_strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return vl_fail(err, VL_INVALID, "%s: initramfs.url: %s is no regular file", path, m->artifact);
+        return vl_fail(err, VL_INVALID, "%s: %s.url: %s is no regular file", path, medium_key(m), m->artifact);
     m->size = (uint64_t)st.st_size;
     if ((r = digest(m->fd, m->hex)) < 0) return vl_fail_errno(err, r, "read %s", m->artifact);
     return 0;
@@ -105,7 +116,7 @@ static int open_artifact(const char *path, struct manifest_file *m, struct vl_er
 
 static int settle_checksum(const char *path, struct manifest_file *m, struct vl_error *err)
 {
-    json_t *medium = json_object_get(m->json, "initramfs");
+    json_t *medium = json_object_get(m->json, medium_key(m));
     const char *said = json_string_value(json_object_get(medium, "checksum"));
     char full[80];
 
@@ -114,9 +125,8 @@ static int settle_checksum(const char *path, struct manifest_file *m, struct vl_
         return json_object_set_new(medium, "checksum", json_string(full)) < 0 ? vl_fail_errno(err, ENOMEM, "%s", path)
                                                                               : 0;
     if (strcasecmp(str_starts(said, "sha256:") ? said + 7 : said, m->hex) != 0)
-        return vl_fail(err, VL_INVALID,
-                       "%s: initramfs.checksum is %s, but %s has %s: build it again with `fledge build`", path, said,
-                       m->artifact, full);
+        return vl_fail(err, VL_INVALID, "%s: %s.checksum is %s, but %s has %s: build it again with `fledge build`",
+                       path, medium_key(m), said, m->artifact, full);
     return 0;
 }
 
