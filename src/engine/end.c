@@ -153,12 +153,15 @@ static void collect_run(struct job *j)
     CRASH_POINT("stop.collected");
 }
 
-static void workload_verdict(int64_t code, struct verdict *v)
+/* `said`: by kestrel, of a workload that it could not start. */
+static void workload_verdict(int64_t code, const char *said, struct verdict *v)
 {
     v->status = code == 0 ? VM_STOPPED : VM_CRASHED;
     v->has_code = true;
     v->code = code;
-    if (code == 127 || code == 126)
+    if ((code == 127 || code == 126) && *said)
+        (void)strf(v->reason, sizeof(v->reason), "the workload could not be started: %.250s", said);
+    else if (code == 127 || code == 126)
         (void)strf(v->reason, sizeof(v->reason),
                    "the workload could not be started (exit code %lld): see `volar vms logs`", (long long)code);
     else if (code > 128)
@@ -240,9 +243,9 @@ static void add_memory(const struct vm *vm, struct verdict *v)
 static void decide(const struct vm *vm, const struct collect *c, struct verdict *v)
 {
     if (vm->workload_ended)
-        workload_verdict(vm->workload_code, v);
+        workload_verdict(vm->workload_code, "", v);
     else if (c->console.verdict == CONSOLE_EXIT_CODE)
-        workload_verdict(c->console.code, v);
+        workload_verdict(c->console.code, c->console.text, v);
     else if (c->console.verdict == CONSOLE_PANIC) {
         v->status = VM_CRASHED;
         (void)strf(v->reason, sizeof(v->reason), "guest kernel panic: %.200s", c->console.text);

@@ -13,10 +13,13 @@
 #define IDENTITY(part) "{" part "," BOOT "," WORK "}"
 #define WITH(part)     "{\"name\":\"a\",\"version\":\"1\"," BOOT "," WORK "," part "}"
 #define MEDIUM(part)   "{\"name\":\"a\",\"version\":\"1\",\"initramfs\":{" part "}," WORK "}"
-#define URL(url)       MEDIUM("\"checksum\":\"" HEX "\",\"url\":" url)
-#define SUM(sum)       MEDIUM("\"url\":\"/a\",\"checksum\":" sum)
-#define LOAD(part)     "{\"name\":\"a\",\"version\":\"1\"," BOOT ",\"workload\":{" part "}}"
-#define RUNS(part)     LOAD("\"entrypoint\":[\"/a\"]," part)
+#define DISK(keys)                                                                                                     \
+    "{\"name\":\"a\",\"version\":\"1\"," WORK ",\"rootfs\":{\"checksum\":\"" HEX "\""                                  \
+    "," keys "}}"
+#define URL(url)   MEDIUM("\"checksum\":\"" HEX "\",\"url\":" url)
+#define SUM(sum)   MEDIUM("\"url\":\"/a\",\"checksum\":" sum)
+#define LOAD(part) "{\"name\":\"a\",\"version\":\"1\"," BOOT ",\"workload\":{" part "}}"
+#define RUNS(part) LOAD("\"entrypoint\":[\"/a\"]," part)
 
 static json_t *parse(const char *text)
 {
@@ -83,11 +86,20 @@ static const struct {
     {WITH("\"env\":[\"A=b\"]"), "manifest: env must be an object of strings: or write workload.env"},
     {WITH("\"env\":{\"A\":5}"), "manifest: workload.env.A must be a string, is an integer"},
     {"{\"name\":\"a\",\"version\":\"1\"," WORK "}",
-     "manifest: initramfs.url is missing: write the archive's path (fledge build does)"},
+     "manifest: initramfs.url and rootfs.url are missing: write the path"},
     {"{\"name\":\"a\",\"version\":\"1\"," WORK ",\"initramfs\":null,\"rootfs\":{\"url\":\" \"}}",
-     "manifest: initramfs.url is missing: write the archive's path (fledge build does)"},
+     "manifest: initramfs.url and rootfs.url are missing: write the path"},
+    {DISK("\"size\":1"), "manifest: rootfs.url is missing: write the path of the disk image (fledge build does)"},
+    {DISK("\"url\":\"x.img\""), "manifest: rootfs.url is \"x.img\": write an absolute path"},
+    {DISK("\"url\":\"/x.img\",\"format\":\"qcow2\""), "manifest: rootfs.format is \"qcow2\", allowed: raw"},
+    {DISK("\"url\":\"/x.img\",\"fstype\":\"xfs\""), "manifest: rootfs.fstype is \"xfs\", allowed: squashfs, ext4"},
+    {DISK("\"url\":\"/x.img\",\"init\":\"sbin/init\""),
+     "manifest: rootfs.init is \"sbin/init\": write an absolute path"},
+    {DISK("\"url\":\"/x.img\",\"init\":\"/a/../b\""), "manifest: rootfs.init is \"/a/../b\": write an absolute path"},
+    {DISK("\"url\":\"/x.img\",\"init\":\"/sbin/init\""),
+     "manifest: rootfs.init is \"/sbin/init\", and agent is kestrel"},
     {"{\"name\":\"a\",\"version\":\"1\"," WORK ",\"initramfs\":{\"url\":\"\"},\"rootfs\":{\"url\":\"/x.img\"}}",
-     "manifest: initramfs.url is missing: rootfs plugins need a later version; build with strategy = \"initramfs\""},
+     "manifest: rootfs.checksum is missing: write sha256:<hex> (fledge build does)"},
     {"{\"name\":\"a\",\"version\":\"1\"," WORK ",\"initramfs\":\"/a.cpio\"}",
      "manifest: initramfs must be an object, is a string"},
     {URL("\"a.cpio.zst\""),
@@ -219,9 +231,9 @@ static void the_contracts_minimal_manifest(void **state)
         "\"workload\":{\"type\":\"http\",\"base_url\":\"http://127.0.0.1:80\","
         "\"entrypoint\":[\"/usr/bin/caddy\",\"run\",\"--config\",\"/etc/caddy/Caddyfile\"]},"
         "\"health_check\":{\"type\":\"http\",\"endpoint\":\"/\",\"timeout_ms\":10000},"
+        "\"rootfs\":{\"url\":\"\",\"format\":\"raw\"},"
         "\"schema_version\":\"1.0\",\"name\":\"caddy\",\"version\":\"0.1.0\",\"runtime\":\"caddy\",\"enabled\":true,"
-        "\"labels\":{\"volant.plugin\":\"caddy\",\"volant.runtime\":\"caddy\"},\"rootfs\":{\"url\":\"\",\"format\":"
-        "\"raw\"}}");
+        "\"labels\":{\"volant.plugin\":\"caddy\",\"volant.runtime\":\"caddy\"}}");
 }
 
 static void the_least_there_can_be(void **state)
@@ -386,7 +398,7 @@ static void the_future_is_kept(void **state)
     assert_int_equal(warnings.len, 3);
     assert_string_equal(warnings.items[0], "manifest key 'later' is unknown and ignored");
     assert_string_equal(warnings.items[1], "manifest key 'actions' has no effect in this version");
-    assert_string_equal(warnings.items[2], "manifest key 'rootfs' has no effect in this version");
+    assert_string_equal(warnings.items[2], "manifest key 'rootfs' has no effect beside an initramfs");
     assert_non_null(strstr(stored, "\"later\":{\"deep\":[1,2.5,null]}"));
     assert_non_null(strstr(stored, "\"actions\":{\"go\":{\"method\":\"POST\",\"path\":\"/go\"}}"));
     assert_non_null(strstr(stored, "\"rootfs\":{\"url\":\"/x.img\",\"format\":\"qcow2\"}"));

@@ -102,6 +102,11 @@ int media_settle(struct manifest *m, struct vl_error *err)
     disk = !m->initramfs.url && !m->initramfs.checksum && (m->rootfs.url || m->rootfs.checksum);
     /* Without an agent a kernel may be all there is: which, a VM's kernel_override says. */
     if (none_given(m) && !manifest_has_agent(m)) return settle_format(&m->rootfs, err);
+    if (none_given(m))
+        return vl_fail(
+            err, VL_INVALID,
+            "initramfs.url and rootfs.url are missing: write the path of an archive or of a disk image (fledge "
+            "build does)");
     if (!disk) {
         if ((r = settle_url(m->initramfs.url, "initramfs", err)) < 0) return r;
         if ((r = settle_checksum(&m->initramfs.checksum, "initramfs", err)) < 0) return r;

@@ -12,10 +12,11 @@
 #include "base/io.h"
 #include "base/str.h"
 
-#define END_MAX    32768 /* bytes of the log's end in which the last line is looked for; a panic's trace is shorter */
-#define PANIC_TEXT "Kernel panic - not syncing: "
-#define SETUP_LINE "volant: " /* of kestrel */
-#define SETUP_CODE 125
+#define END_MAX        32768 /* bytes of the log's end in which the last line is looked for; a panic's trace is shorter */
+#define PANIC_TEXT     "Kernel panic - not syncing: "
+#define SETUP_LINE     "volant: " /* of kestrel */
+#define SETUP_CODE     125
+#define NOT_FOUND_CODE 127
 
 /* mm/oom_kill.c of Linux: who was killed for it, and the panic where nobody was left to be. */
 static const char *const memory_texts[] = {"Out of memory: Killed process", "System is deadlocked on memory"};
@@ -109,13 +110,13 @@ static void keep_line(const char *text, size_t len, const char *at, char *ret, s
     (void)strf(ret, size, "%.*s", (int)utf8_prefix(shown.data, n), shown.data);
 }
 
-/* Code 125 is kestrel's own where its last line says what could not be set up. */
+/* Where kestrel could not start the workload its last line says why; with code 125 it did not even get there. */
 static void say_setup(const char *text, const char *exit_line, struct console_end *ret)
 {
     const char *line = find_last(text, (size_t)(exit_line - text), SETUP_LINE);
 
-    if (ret->code != SETUP_CODE || !line || !at_line_start(text, line)) return;
-    ret->verdict = CONSOLE_NO_SETUP;
+    if (ret->code < SETUP_CODE || ret->code > NOT_FOUND_CODE || !line || !at_line_start(text, line)) return;
+    if (ret->code == SETUP_CODE) ret->verdict = CONSOLE_NO_SETUP;
     keep_line(text, (size_t)(exit_line - text), line + strlen(SETUP_LINE), ret->text, sizeof(ret->text));
 }
 

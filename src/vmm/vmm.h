@@ -150,7 +150,7 @@ enum console_verdict { CONSOLE_NOTHING, CONSOLE_EXIT_CODE, CONSOLE_PANIC, CONSOL
 struct console_end {
     enum console_verdict verdict;
     int code;
-    char text[256];     /* panic line; what kestrel said of a machine that it could not set up (code 125) */
+    char text[256];     /* panic line; with codes 125 to 127 what kestrel said that it could not do */
     bool out_of_memory; /* the guest's kernel says so, whatever came of it */
 };
 void vmm_console_end(const char *dir, struct console_end *ret);
