@@ -8,9 +8,6 @@
 #include "base/log.h"
 #include "engine/vm.h"
 
-#define AWAIT_MS     3000 /* for an agent that was there to come back */
-#define AGENT_MS     5000 /* beyond the workload's grace: to end the machine */
-#define SHIM_MS      3000 /* for the shim to write why */
 #define END_RETRY_MS 5000
 
 /* --- stopping ----------------------------------------------------------------------------------------------------- */
@@ -41,19 +38,21 @@ void vm_await_agent(struct vm *vm)
 {
     if (vm->agent_awaited) return;
     vm->agent_awaited = true;
-    if (loop_timer(vm->engine->cfg.loop, &vm->deadline, mono_ms() + AWAIT_MS, stop_late) == 0) return;
+    vm_try_agent(vm); /* nobody may have tried any more */
+    if (loop_timer(vm->engine->cfg.loop, &vm->deadline, mono_ms() + vm->engine->cfg.agent_ms, stop_late) == 0) return;
     vm->late = true;
     vm_step(vm);
 }
 
 void vm_ask_stop(struct vm *vm)
 {
-    int grace = vm->engine->cfg.stop_grace_ms;
+    const struct engine_config *cfg = &vm->engine->cfg;
+    int64_t until = mono_ms() + cfg->stop_grace_ms + cfg->agent_ms;
 
     vm->stop_asked = true;
     vm->late = false;
-    if (loop_timer(vm->engine->cfg.loop, &vm->deadline, mono_ms() + grace + AGENT_MS, stop_late) < 0 ||
-        guest_poweroff(vm->guest, grace, poweroff_asked, vm) < 0) {
+    if (loop_timer(cfg->loop, &vm->deadline, until, stop_late) < 0 ||
+        guest_poweroff(vm->guest, cfg->stop_grace_ms, poweroff_asked, vm) < 0) {
         vm->late = true;
         vm_step(vm);
     }
@@ -146,7 +145,8 @@ static void collect_run(struct job *j)
     if (str_eq(run.boot, vm->row.boot)) {
         host_boot_id(boot_id);
         c->rebooted = !str_eq(run.host_boot_id, boot_id);
-        if (!c->rebooted) c->have_exit = vmm_exit_wait(vm->dir, &run, mono_ms() + SHIM_MS, &c->exit, &c->err) == 0;
+        if (!c->rebooted)
+            c->have_exit = vmm_exit_wait(vm->dir, &run, mono_ms() + vm->engine->cfg.shim_ms, &c->exit, &c->err) == 0;
     }
     vmm_console_end(vm->dir, &c->console);
     sweep_boot(vm, &run);
@@ -214,7 +214,7 @@ static void stop_story(const struct vm *vm, char *ret, size_t size)
         (void)strf(ret, size, "the guest could not be asked to stop and %s", steps[vm->end_step]);
     else if (vm->stop_asked && vm->late)
         (void)strf(ret, size, "the guest did not stop within %d s and %s",
-                   (vm->engine->cfg.stop_grace_ms + AGENT_MS) / 1000, steps[vm->end_step]);
+                   (vm->engine->cfg.stop_grace_ms + vm->engine->cfg.agent_ms) / 1000, steps[vm->end_step]);
     else if (vm->end_step > VMM_END_QUIT)
         (void)strf(ret, size, "the VM %s", steps[vm->end_step]);
 }

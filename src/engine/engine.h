@@ -44,7 +44,10 @@ struct engine_config {
     struct subnet subnet;
     int boot_deadline_ms; /* from launch to the agent's answer; one retry */
     int stop_grace_ms;    /* SIGTERM to SIGKILL of the workload, in the guest */
+    int agent_ms;         /* beyond that, to end the machine; and for an agent that is not there to come back */
     int quit_ms, term_ms; /* then: for the VMM to obey its own way of being ended, and SIGTERM; last comes SIGKILL */
+    int monitor_ms;       /* for the VMM to pause its guest, or let it go on */
+    int shim_ms;          /* after the VMM's end: for its shim to write why, and to end */
     int hang_ms;          /* a running VM whose agent is silent for so long hangs */
     unsigned boot_width;  /* VMs that boot at the same time; the others are pending */
     struct restart_times restart;

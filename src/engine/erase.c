@@ -76,6 +76,7 @@ static void folder_run(struct job *j)
 {
     struct erase *e = container_of(j, struct erase, job);
     const struct engine_config *cfg = &e->vm->engine->cfg;
+    struct vmm_exit last = {0};
     struct vmm_run run;
 
     e->r = 0;
@@ -83,6 +84,9 @@ static void folder_run(struct job *j)
     if (vmm_run_read(e->vm->dir, &run, NULL) == 0)
         e->r = vmm_end(e->vm->dir, &run, cfg->quit_ms, cfg->term_ms, &e->err);
     if (e->r < 0) return;
+    /* Its shim writes into the folder until it ends. */
+    if (e->r != VMM_END_NOTHING && vmm_exit_wait(e->vm->dir, &run, mono_ms() + cfg->shim_ms, &last, NULL) == 0)
+        vmm_exit_done(&last);
     CRASH_POINT("delete.vmm_ended");
     (void)vmm_cgroup_remove(cfg->host, e->vm->row.id);
     e->r = vmm_folder_remove(cfg->vms_dir, e->vm->row.id, &e->err);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The end of a VM that is none of the registry's, on somebody's word: its agent is asked, so that the workload has its
- * SIGTERM and its time, then the VMM itself, then signals; last its cgroup and its folder go.
+ * SIGTERM and its time, then the VMM itself, then signals; last its cgroup and its folder go. One whose record says
+ * that it has no agent is not waited for.
  */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "engine/drift.h"
-
-#define CONNECT_MS 5000 /* for its agent to answer */
-#define AGENT_MS   5000 /* beyond the workload's grace: to end the machine */
-#define SHIM_MS    3000 /* for the shim to end after it */
 
 struct evict {
     struct drift *drift;
@@ -61,7 +60,7 @@ static void end_run(struct job *j)
     struct vmm_exit e = {0};
 
     if ((v->r = vmm_end(v->dir, &v->run, cfg->quit_ms, cfg->term_ms, &v->err)) < 0) return;
-    if (vmm_exit_wait(v->dir, &v->run, mono_ms() + SHIM_MS, &e, NULL) == 0) vmm_exit_done(&e);
+    if (vmm_exit_wait(v->dir, &v->run, mono_ms() + cfg->shim_ms, &e, NULL) == 0) vmm_exit_done(&e);
     CRASH_POINT("repair.stranger_ended");
     (void)vmm_cgroup_remove(cfg->host, v->id);
     v->r = vmm_folder_remove(cfg->vms_dir, v->id, &v->err);
@@ -113,7 +112,7 @@ static void guest_up(void *arg, const struct guest_health *health)
 {
     struct evict *v = arg;
     const struct engine_config *cfg = &v->drift->engine->cfg;
-    int64_t until = mono_ms() + cfg->stop_grace_ms + AGENT_MS;
+    int64_t until = mono_ms() + cfg->stop_grace_ms + cfg->agent_ms;
 
     (void)health;
     if (v->asked) return;
@@ -137,11 +136,22 @@ static void guest_down(void *arg, const char *why, bool final)
 
 static const struct guest_ops guest_ops = {.up = guest_up, .event = guest_event, .down = guest_down};
 
+/* As far as its record tells, if it has one that can be read. */
+static bool may_have_agent(const struct item *item)
+{
+    const char *text = item->row.manifest;
+    json_auto_t *j = NULL;
+    auto_manifest m = {0};
+
+    if (!text || json_parse(text, strlen(text), "manifest", &j, NULL) < 0) return true;
+    return manifest_decode_stored(j, &m, NULL) < 0 || manifest_has_agent(&m);
+}
+
 void evict_begin(struct drift *d, struct item *item)
 {
     struct loop *loop = d->engine->cfg.loop;
     struct evict *v = calloc(1, sizeof(*v));
-    int64_t until = mono_ms() + CONNECT_MS;
+    int64_t until = mono_ms() + d->engine->cfg.agent_ms;
     int fd = -1;
 
     if (!v) return drift_fixed(d, -ENOMEM, NULL, NULL);
@@ -152,7 +162,8 @@ void evict_begin(struct drift *d, struct item *item)
     d->evict = v;
     (void)strf(v->dir, sizeof(v->dir), "%s/%lld", d->engine->cfg.vms_dir, (long long)v->id);
     log_warn("stranger id=%lld: is ended, as was asked for", (long long)v->id);
-    if (proc_open(&v->run.vmm, &fd) < 0 || loop_watch(loop, &v->vmm, fd, EPOLLIN, vmm_ended) < 0) {
+    if (!may_have_agent(item) || proc_open(&v->run.vmm, &fd) < 0 ||
+        loop_watch(loop, &v->vmm, fd, EPOLLIN, vmm_ended) < 0) {
         if (fd >= 0) (void)close(fd);
         v->vmm.fd = -1;
         end_vmm(v);

@@ -174,6 +174,28 @@ static void a_guest_that_hangs_is_told_of(void **state)
     assert_string_equal(reason(vm), "");
 }
 
+/* It is not asked first: whoever stops it has waited long enough. */
+static void a_guest_that_hangs_is_not_asked(void **state)
+{
+    struct host *h = *state;
+    struct vm *vm;
+    struct answer a;
+    int64_t began;
+
+    h->engine->cfg.hang_ms = 200;
+    h->engine->cfg.agent_ms = WAIT_MS;
+    h->engine->cfg.quit_ms = h->engine->cfg.term_ms = 50;
+    vm = run(h, "agent", "no");
+    UNTIL(h, ready(vm));
+    assert_int_equal(kill((pid_t)vm->row.pid, SIGSTOP), 0);
+    UNTIL(h, vm->hung && !vm->hang_news && !vm->busy);
+    began = mono_ms();
+    a = ask(h, "agent", engine_vm_stop);
+    assert_true(mono_ms() - began < WAIT_MS / 2);
+    assert_int_equal(a.status, VM_STOPPED);
+    says(vm, "the guest could not be asked to stop and was ended with its VMM, by SIGKILL");
+}
+
 static void with_a_policy_it_is_ended_by_force(void **state)
 {
     struct host *h = *state;
@@ -314,8 +336,8 @@ static void who_does_not_stop_is_ended(void **state)
         int64_t code;
     } table[] = {
         {"agent", "", 143},
-        {"agent-deaf", "did not stop within 5 s and was ended by its VMM", -1},
-        {"agent-deaf-stubborn", "did not stop within 5 s and was ended with its VMM, by SIGKILL", -1},
+        {"agent-deaf", "did not stop within 1 s and was ended by its VMM", -1},
+        {"agent-deaf-stubborn", "did not stop within 1 s and was ended with its VMM, by SIGKILL", -1},
     };
     struct host *h = *state;
 
@@ -339,6 +361,7 @@ int main(int argc, char **argv)
         ENGINE_TEST(who_is_late_to_become_healthy_has_failed),
         ENGINE_TEST(who_was_healthy_has_no_budget),
         ENGINE_TEST(a_guest_that_hangs_is_told_of),
+        ENGINE_TEST(a_guest_that_hangs_is_not_asked),
         ENGINE_TEST(with_a_policy_it_is_ended_by_force),
         ENGINE_TEST(what_nobody_listened_to_is_no_silence),
         ENGINE_TEST(a_pause_is_no_silence),

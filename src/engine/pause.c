@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "engine/vm.h"
 
-#define PAUSE_MS 5000
 #define RETRY_MS 5000
 
 struct pause_job {
@@ -23,7 +22,7 @@ static void pause_run(struct job *j)
 {
     struct pause_job *p = container_of(j, struct pause_job, job);
 
-    p->r = vmm_pause(p->vm->dir, p->paused, mono_ms() + PAUSE_MS, &p->err);
+    p->r = vmm_pause(p->vm->dir, p->paused, mono_ms() + p->vm->engine->cfg.monitor_ms, &p->err);
 }
 
 /* Who asked hears why, and what to do: a VMM that does not answer is no mistake of theirs. */

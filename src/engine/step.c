@@ -63,6 +63,8 @@ static void step_running(struct vm *vm)
 
 static void step_stopping(struct vm *vm)
 {
+    /* A guest that hangs would only be waited for. */
+    if (vm->hung) vm->late = vm->agent_refused = true;
     if (!vm->live)
         vm_collect(vm);
     else if (vm->late || !vm->agent_up || !manifest_has_agent(&vm->manifest))

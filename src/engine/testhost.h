@@ -93,6 +93,9 @@ static inline void engine_begin(struct host *h)
                                 .host = &h->vmm,
                                 .boot_deadline_ms = BOOT_MS,
                                 .stop_grace_ms = 100,
+                                .agent_ms = 900, /* with the grace a second, which reasons tell */
+                                .monitor_ms = 500,
+                                .shim_ms = 1000,
                                 .quit_ms = 1000,
                                 .term_ms = 500,
                                 .restart = {.first_ms = 20, .max_ms = 100, .stable_ms = 60000, .limit = 3},

@@ -27,6 +27,9 @@
 #define WORKER_IDLE_MS 5000
 #define RESTART_MAX_MS 60000
 #define RESTORE_MS     120000
+#define AGENT_MS       5000 /* these three are of engine_config */
+#define MONITOR_MS     5000
+#define SHIM_MS        3000
 #define LOCK_MS        1000 /* for what an ended volantd left to let go of its locks */
 #define PID_MAX_BYTES  16
 
@@ -145,6 +148,9 @@ static int open_engine(struct daemon *d, struct vl_error *err)
         .subnet = s->subnet,
         .boot_deadline_ms = (int)s->boot_timeout_s * 1000,
         .stop_grace_ms = (int)s->stop_timeout_s * 1000,
+        .agent_ms = AGENT_MS,
+        .monitor_ms = MONITOR_MS,
+        .shim_ms = SHIM_MS,
         .quit_ms = (int)s->quit_timeout_s * 1000,
         .term_ms = (int)s->term_timeout_s * 1000,
         .hang_ms = (int)s->hang_timeout_s * 1000,
