@@ -246,11 +246,21 @@ static int forget_old_versions(struct change *c)
     return 0;
 }
 
+/* Above every one that a replica has, too: those of a registry that was replaced by an older one go on being theirs. */
+static int64_t next_number(const struct deployment *d)
+{
+    int64_t last = d->versions ? d->versions->number : 0;
+
+    for (size_t i = 0; i < d->n_slots; i++)
+        if (d->slots[i]->seen.exists && d->slots[i]->seen.revision > last) last = d->slots[i]->seen.revision;
+    return last + 1;
+}
+
 static int add_version(struct change *c, struct version *v, struct vl_error *err)
 {
     assert(v);
     c->version = v;
-    v->number = c->d->versions ? c->d->versions->number + 1 : 1;
+    v->number = next_number(c->d);
     v->created_ms = c->want.updated_ms;
     if (!(c->version_text = json_text(v->stored)) || forget_old_versions(c) < 0)
         return vl_fail_errno(err, ENOMEM, "deployment '%s'", c->d->name);
@@ -301,15 +311,17 @@ int deploy_create(struct deploy *dp, const struct deployment_request *req, const
 {
     auto_(change_freep) struct change *c = NULL;
     auto_(deployment_freep) struct deployment *d = NULL;
+    const struct deployment *there;
     int r;
 
     for (const struct change *other = dp->changes; other; other = other->next)
         if (other->fresh && str_eq(other->d->name, req->name))
             return vl_fail(err, VL_CONFLICT, "a deployment named '%s' is being created: choose another name",
                            req->name);
-    if (deploy_find(dp, req->name))
-        return vl_fail(err, VL_CONFLICT,
-                       "a deployment named '%s' exists already: choose another name, or delete it first", req->name);
+    if ((there = deploy_find(dp, req->name)))
+        return vl_fail(err, VL_CONFLICT, "a deployment named '%s' %s", req->name,
+                       there->want.deleted ? "is being deleted: choose another name, or try again when it is gone"
+                                           : "exists already: choose another name, or delete it first");
     if (!(d = deployment_new(dp, req->name)) || !(c = change_new(d, CREATED)) || !(c->waiter = waiter_make(wait)))
         return vl_fail_errno(err, ENOMEM, "deployment '%s'", req->name);
     d->created_ms = c->want.updated_ms;
@@ -332,6 +344,12 @@ static int settled_already(struct change **c)
     return 0;
 }
 
+/* A failed one is tried again, as a new version: what it left is changed by that. */
+static bool is_had_already(const struct deployment *d, const struct version *v)
+{
+    return d->want.rollout != ROLLOUT_FAILED && json_equal(v->stored, version_find(d, d->want.version)->stored);
+}
+
 static int begin_update(struct change **c, const struct ask *a, struct vl_error *err)
 {
     auto_(version_freep) struct version *v = NULL;
@@ -341,7 +359,7 @@ static int begin_update(struct change **c, const struct ask *a, struct vl_error 
     int r;
 
     if (a->config && (r = version_from(d->deploy, now->stored, a->config, &v, err)) < 0) return r;
-    if (v && json_equal(v->stored, now->stored)) {
+    if (v && is_had_already(d, v)) {
         version_free(v);
         v = NULL;
     }
@@ -366,6 +384,7 @@ static int begin_rollback(struct change **c, const struct ask *a, struct vl_erro
         (r = version_new(d->deploy, json_incref(to->stored), &v, err)) < 0 ||
         (r = version_check(d->deploy, v, d->name, d->want.replicas, err)) < 0)
         return r;
+    if (is_had_already(d, v)) return settled_already(c);
     (*c)->kind = ROLLED_BACK;
     if ((r = add_version(*c, take_ptr(v), err)) < 0) return r;
     change_post(take_ptr(*c));

@@ -33,7 +33,7 @@ typedef void (*deploy_done)(void *arg, int r, const struct vl_error *err, struct
 enum deploy_want {
     DEPLOY_WANT_COMMITTED,
     DEPLOY_WANT_MEMBERS, /* each replica's VM is recorded, or was refused */
-    DEPLOY_WANT_READY,   /* all are ready and of the desired version, or the rollout failed */
+    DEPLOY_WANT_READY,   /* all are ready and of the desired version, or have ended; or the rollout failed */
 };
 struct deploy_wait {
     enum deploy_want want;
@@ -53,7 +53,10 @@ int deploy_create(struct deploy *dp, const struct deployment_request *req, const
 /* Scales, or changes the configuration, or both: a changed one is a new version and rolls. */
 int deploy_update(struct deploy *dp, const char *name, const struct deployment_patch *patch,
                   const struct deploy_wait *wait, struct vl_error *err);
-/* A new version with the configuration of an earlier one; version 0: of the one before the present. */
+/*
+ * A new version with the configuration of an earlier one; version 0: of the one before the present. None, as with an
+ * update, where that is what it has already, unless the rollout failed: then it is tried again.
+ */
 int deploy_rollback(struct deploy *dp, const char *name, int64_t version, const struct deploy_wait *wait,
                     struct vl_error *err);
 /* With its VMs; `want` has no meaning: done comes when all are gone (d is NULL), or after timeout_ms. */
@@ -77,8 +80,8 @@ struct replica_view {
 };
 struct deployment_view {
     const char *name; /* borrowed, as `reason`, until the loop's next round */
-    int64_t replicas, ready, updated, version, created_ms, updated_ms;
-    const char *status;           /* "ready", "progressing", "degraded", "failed", "deleting" */
+    int64_t replicas, ready, updated, ended, version, created_ms, updated_ms;
+    const char *status;           /* "ready", "progressing", "degraded", "failed", "ended", "deleting" */
     const char *reason;           /* why it is not ready; "" if it is */
     struct replica_view *members; /* the view's */
     size_t n_members;

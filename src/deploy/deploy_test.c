@@ -247,6 +247,72 @@ static void versions_come_and_are_gone_back_to(void **state)
     assert_true(a.r < 0 && strstr(a.err.msg, "1 to 3"));
     a = rollback(g, 2);
     assert_vms(g, "web-1 80 r4, web-2 80 r4");
+    a = rollback(g, 2); /* it has that already: nobody is restarted */
+    assert_int_equal(a.version, 4);
+    a = rollback(g, 0);
+    assert_vms(g, "web-1 64 r5, web-2 64 r5");
+    a = rollback(g, 0); /* and back: the version before the present one is the other */
+    assert_vms(g, "web-1 80 r6, web-2 80 r6");
+}
+
+static struct reply update_of(struct group *g, const char *name, const char *text)
+{
+    struct reply a;
+
+    update_begin(g, name, text, DEPLOY_WANT_READY, &a);
+    until(g->h, &a.done);
+    return a;
+}
+
+/* The VMM plays its part by the name: it says that its workload has ended. */
+static void what_has_done_its_work_is_left(void **state)
+{
+    struct group *g = *state;
+    struct reply a =
+        make(g, "{\"name\":\"exit\",\"replicas\":2,\"config\":{\"plugin\":\"q\",\"restart\":\"on-failure\","
+                "\"resources\":{\"memory_mb\":64}}}");
+    struct deployment_view v;
+
+    assert_string_equal(a.status, "ended");
+    assert_int_equal(deploy_view(deploy_find(g->dp, "exit"), &v), 0);
+    assert_true(v.ended == 2 && v.ready == 0);
+    assert_true(str_starts(v.reason, "all 2 replicas have ended, and their restart policy leaves them so; 'exit-1'"));
+    assert_string_equal(v.members[0].reason, "the workload ended with exit code 0");
+    deployment_view_done(&v);
+    a = update_of(g, "exit", "{\"config\":{\"resources\":{\"memory_mb\":80}}}"); /* does it anew */
+    assert_string_equal(a.status, "ended");
+    assert_vms(g, "exit-1 80 r2, exit-2 80 r2");
+}
+
+/* Plugin "p" has an agent, which does not answer in time. */
+static void a_failed_rollout_is_tried_again(void **state)
+{
+    static const char bad[] = "{\"config\":{\"plugin\":\"p\",\"restart\":\"no\"}}";
+    struct group *g = *state;
+    struct reply a;
+
+    assert_int_equal(install(g->h, g->h->hex).r, 0);
+    (void)make(g, WEB(1));
+    a = update(g, bad);
+    assert_string_equal(a.status, "failed");
+    assert_int_equal(a.version, 2);
+    a = update(g, bad);
+    assert_string_equal(a.status, "failed"); /* again */
+    assert_int_equal(a.version, 3);
+    assert_vms(g, "web-1 64 r3");
+}
+
+static void a_replica_has_the_configuration_of_all(void **state)
+{
+    struct group *g = *state;
+    struct answer a;
+
+    (void)make(g, WEB(1));
+    a = configure(g->h, "{\"name\":\"web-1\",\"plugin\":\"q\",\"memory_mb\":80}", false);
+    assert_true(a.r < 0);
+    assert_int_equal(a.err.kind, VL_CONFLICT);
+    assert_non_null(strstr(a.err.msg, "replica of deployment 'web'"));
+    assert_vms(g, "web-1 64 r1");
 }
 
 static void it_is_still_there_after_a_restart(void **state)
@@ -393,6 +459,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_scaled, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(versions_come_and_are_gone_back_to, setup_group, teardown_group),
+        cmocka_unit_test_setup_teardown(what_has_done_its_work_is_left, setup_group, teardown_group),
+        cmocka_unit_test_setup_teardown(a_failed_rollout_is_tried_again, setup_group, teardown_group),
+        cmocka_unit_test_setup_teardown(a_replica_has_the_configuration_of_all, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(it_is_still_there_after_a_restart, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(requests_have_their_turn, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(nobody_is_told_who_does_not_wait, setup_group, teardown_group),

@@ -7,8 +7,9 @@
 const char *plan_status_name(enum plan_status s)
 {
     static const char *const names[] = {
-        [PLAN_READY] = "ready",   [PLAN_PROGRESSING] = "progressing", [PLAN_DEGRADED] = "degraded",
-        [PLAN_FAILED] = "failed", [PLAN_DELETING] = "deleting",
+        [PLAN_READY] = "ready",       [PLAN_PROGRESSING] = "progressing",
+        [PLAN_DEGRADED] = "degraded", [PLAN_FAILED] = "failed",
+        [PLAN_ENDED] = "ended",       [PLAN_DELETING] = "deleting",
     };
 
     return names[s];
@@ -27,7 +28,12 @@ int64_t plan_backoff_ms(unsigned n)
 
 bool plan_is_by_hand(const struct plan_slot *s)
 {
-    return s->exists && (s->status == VM_STOPPED || s->status == VM_PAUSED);
+    return s->exists && ((s->status == VM_STOPPED && !s->ended_well) || s->status == VM_PAUSED);
+}
+
+bool plan_is_done(const struct plan_slot *s)
+{
+    return s->exists && s->status == VM_STOPPED && s->ended_well;
 }
 
 bool plan_has_ended(const struct plan_slot *s)
@@ -65,7 +71,7 @@ bool plan_is_awaited(const struct plan_slot *s, int64_t version)
 {
     bool queued = s->status == VM_PENDING && s->restarts == 0;
 
-    return is_of(s, version) && !s->ready && !plan_is_by_hand(s) && !queued;
+    return is_of(s, version) && !s->ready && !plan_is_by_hand(s) && !plan_is_done(s) && !queued;
 }
 
 static bool is_late(const struct plan_in *in, const struct plan_slot *s)
@@ -151,7 +157,7 @@ static bool is_under_way(const struct plan_in *in)
         const struct plan_slot *s = &in->slots[i];
 
         if (s->creating || s->configuring) return true;
-        if (is_of(s, in->version) && !s->ready && !plan_is_by_hand(s)) return true;
+        if (is_of(s, in->version) && !s->ready && !plan_is_by_hand(s) && !plan_is_done(s)) return true;
     }
     return false;
 }
@@ -208,8 +214,8 @@ static void plan_rollout(const struct plan_in *in, struct plan *p)
 static bool is_bad(const struct plan_in *in, const struct plan_slot *s)
 {
     if (!s->exists) return s->failing;
-    return s->failing || s->unhealthy || plan_is_by_hand(s) || plan_has_ended(s) || in_crash_loop(s) || comes_back(s) ||
-           is_late(in, s);
+    return s->failing || s->unhealthy || plan_is_by_hand(s) || plan_is_done(s) || plan_has_ended(s) ||
+           in_crash_loop(s) || comes_back(s) || is_late(in, s);
 }
 
 static void count(const struct plan_in *in, struct plan *p)
@@ -220,6 +226,7 @@ static void count(const struct plan_in *in, struct plan *p)
         p->ready += is_up(s);
         p->updated += is_of(s, in->version);
         p->missing += !s->exists;
+        p->ended += plan_is_done(s);
         if (p->worst == PLAN_NO_SLOT && is_bad(in, s)) p->worst = i;
     }
 }
@@ -237,6 +244,7 @@ static enum plan_status status_of(const struct plan_in *in, const struct plan *p
     if (p->rollout == ROLLOUT_FAILED) return PLAN_FAILED;
     if (p->rollout == ROLLOUT_PROGRESSING) return PLAN_PROGRESSING;
     if (p->ready == in->replicas) return is_empty(in, (size_t)in->replicas) ? PLAN_READY : PLAN_PROGRESSING;
+    if (p->ended == in->replicas) return PLAN_ENDED;
     return p->worst == PLAN_NO_SLOT ? PLAN_PROGRESSING : PLAN_DEGRADED;
 }
 

@@ -7,8 +7,9 @@
  * - Replicas of another version than the desired one get it one after the other: first those that serve nobody anyway,
  *   then in order of their index, each only once every replica of the new version is ready. One that is not in time, or
  *   cannot be, stops the rollout for good.
- * - A replica that ended, and that no restart policy brings back, is replaced after its back-off. One that was stopped
- *   or paused by hand, or that crashes again and again, is left alone and told of.
+ * - A replica that crashed or failed, and that no restart policy brings back, is replaced after its back-off. One that
+ *   was stopped or paused by hand, or that crashes again and again, is left alone and told of; and so is one whose
+ *   workload ended by itself with 0 where its policy leaves it so, but that a new version starts again.
  */
 #pragma once
 #include "model/vm.h"
@@ -22,6 +23,7 @@ struct plan_slot {
     enum vm_status status;
     bool exists, ready, unhealthy;
     bool crash_loop; /* `failed`, because of that */
+    bool ended_well; /* `stopped`, as its work is done */
     /* Remembered: */
     bool creating, configuring, deleting; /* begun, and not answered yet */
     bool failing;                         /* what was tried last was refused */
@@ -47,7 +49,7 @@ struct plan_action {
     bool restart; /* PLAN_CONFIGURE: now, not at its next start */
 };
 
-enum plan_status { PLAN_READY, PLAN_PROGRESSING, PLAN_DEGRADED, PLAN_FAILED, PLAN_DELETING };
+enum plan_status { PLAN_READY, PLAN_PROGRESSING, PLAN_DEGRADED, PLAN_FAILED, PLAN_ENDED, PLAN_DELETING };
 const char *plan_status_name(enum plan_status s);
 
 #define PLAN_NO_SLOT SIZE_MAX
@@ -61,6 +63,7 @@ struct plan {
     enum plan_status status;
     size_t worst;                    /* whose fault it is that not all is well, or PLAN_NO_SLOT */
     int64_t ready, updated, missing; /* missing: places without a VM */
+    int64_t ended;                   /* plan_is_done */
     int64_t look_again_ms;           /* 0: when something happens */
 };
 void plan_make(const struct plan_in *in, struct plan *ret);
@@ -71,6 +74,8 @@ bool plan_is_awaited(const struct plan_slot *s, int64_t version);
 bool plan_has_ended(const struct plan_slot *s);
 /* Somebody wanted it so. */
 bool plan_is_by_hand(const struct plan_slot *s);
+/* Its workload has ended by itself, well, and nothing but a new version or a start by hand brings it back. */
+bool plan_is_done(const struct plan_slot *s);
 
 /* The back-off before the n-th try in a row, n from 1: 1 s, doubling, at most 5 minutes. */
 int64_t plan_backoff_ms(unsigned n);

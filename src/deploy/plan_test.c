@@ -2,7 +2,7 @@
 /*
  * What is seen, in short, and what is decided, in short. A place is a word: status ("-" no VM), version, and marks:
  * '+' ready, '!' refused, '?' failing, 'c' creating, 'g' configuring, 'd' deleting, 'L' crash loop, 'b' in back-off,
- * 'r' has been restarted, 'u' unhealthy, 'l' awaited for too long.
+ * 'r' has been restarted, 'u' unhealthy, 'l' awaited for too long, '0' ended by itself with 0.
  */
 #include "base/unit.h"
 
@@ -57,6 +57,7 @@ static struct plan_slot slot_of(const char *word)
     s.configuring = strchr(marks, 'g') != NULL;
     s.deleting = strchr(marks, 'd') != NULL;
     s.crash_loop = strchr(marks, 'L') != NULL;
+    s.ended_well = strchr(marks, '0') != NULL;
     s.unhealthy = strchr(marks, 'u') != NULL;
     s.restarts = strchr(marks, 'r') ? 2 : 0;
     if (strchr(marks, 'b')) s.not_before_ms = NOW + 300;
@@ -122,6 +123,9 @@ static const struct row rows[] = {
     {"one that crashes again and again is left", 1, 'C', 1, {"F1L"}, "", 'C', PLAN_DEGRADED, 0, 0},
     {"one that comes back is left", 1, 'C', 1, {"P1r"}, "", 'C', PLAN_DEGRADED, 0, 0},
     {"one that was stopped is left", 2, 'C', 1, {"T1", "R1+"}, "", 'C', PLAN_DEGRADED, 0, 0},
+    {"one that has done its work is left", 2, 'C', 1, {"T10", "R1+"}, "", 'C', PLAN_DEGRADED, 0, 0},
+    {"all have", 2, 'C', 1, {"T10", "T10"}, "", 'C', PLAN_ENDED, 0, 0},
+    {"one has, the other was stopped", 2, 'C', 1, {"T10", "T1"}, "", 'C', PLAN_DEGRADED, 0, 0},
     {"one that was paused is left", 2, 'C', 1, {"Z1", "R1+"}, "", 'C', PLAN_DEGRADED, 0, 0},
     {"an unhealthy one is left", 1, 'C', 1, {"R1u"}, "", 'C', PLAN_DEGRADED, 0, 0},
 
@@ -163,7 +167,19 @@ static const struct row rows[] = {
      PLAN_PROGRESSING,
      0,
      0},
-    {"and is nobody's obstacle", 2, 'P', 2, {"T2", "R2+"}, "", 'C', PLAN_DEGRADED, 0, 0},
+    {"one that has done its work does it anew",
+     2,
+     'P',
+     2,
+     {"R1+", "T10"},
+     "configure 2 v2",
+     'P',
+     PLAN_PROGRESSING,
+     0,
+     0},
+    {"and is not waited for once it has", 2, 'P', 2, {"T20", "R1+"}, "configure 2 v2", 'P', PLAN_PROGRESSING, 0, 0},
+    {"a new version may do its work and end", 2, 'P', 2, {"T20", "T20"}, "", 'C', PLAN_ENDED, 0, 0},
+    {"a stopped one is nobody's obstacle", 2, 'P', 2, {"T2", "R2+"}, "", 'C', PLAN_DEGRADED, 0, 0},
     {"a queued one does not run out of time", 2, 'P', 2, {"P2l", "R1+"}, "", 'P', PLAN_PROGRESSING, 0, 0},
     {"a new place gets the new version",
      3,

@@ -102,6 +102,7 @@ static void slot_see(struct plan_slot *s, const struct vm_view *v)
     s->ready = v->ready;
     s->unhealthy = str_eq(v->health, "unhealthy");
     s->crash_loop = s->status == VM_FAILED && v->reason && str_starts(v->reason, CRASH_LOOP);
+    s->ended_well = v->ended_well;
     s->revision = v->revision;
     s->restarts = v->restarts;
 }

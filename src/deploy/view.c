@@ -19,7 +19,7 @@ void deployment_view_done(struct deployment_view *v)
 static const char *hint(const struct plan_slot *s)
 {
     if (s->status == VM_PAUSED) return "it was paused";
-    if (s->status == VM_STOPPED) return "it has stopped and is left so: `volar vms start` brings it back";
+    if (s->status == VM_STOPPED) return "it was stopped: `volar vms start` brings it back";
     if (s->status == VM_RUNNING) return "it runs and is not ready yet";
     return "";
 }
@@ -58,12 +58,17 @@ static const char *reason_of(struct deployment *d, const struct deployment_view 
     else if (d->want.rollout == ROLLOUT_PROGRESSING)
         n = snprintf(text, sizeof(text), "version %lld is rolled out: %lld of %lld replicas have it",
                      (long long)v->version, (long long)v->updated, (long long)v->replicas);
+    else if (v->ended == v->replicas && v->replicas > 0)
+        n = snprintf(text, sizeof(text), "all %lld replicas have ended, and their restart policy leaves them so",
+                     (long long)v->replicas);
     else if (v->ready < v->replicas)
         n = snprintf(text, sizeof(text), "%lld of %lld replicas are ready", (long long)v->ready,
                      (long long)v->replicas);
     else if (v->n_members > (uint64_t)v->replicas)
         (void)snprintf(text, sizeof(text), "%zu replicas too many are being deleted",
                        v->n_members - (size_t)v->replicas);
+    if (v->ended > 0 && v->ended < v->replicas && n > 0)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, ", %lld have ended by themselves", (long long)v->ended);
     if (m && n > 0 && !m->ready)
         (void)snprintf(text + n, sizeof(text) - (size_t)n, "; '%s' is %s%s%s", m->name, m->status,
                        *m->reason ? ": " : "", m->reason);
@@ -81,6 +86,7 @@ int deploy_view(struct deployment *d, struct deployment_view *ret)
         .replicas = d->want.replicas,
         .ready = d->plan.ready,
         .updated = d->plan.updated,
+        .ended = d->plan.ended,
         .version = d->want.version,
         .created_ms = d->created_ms,
         .updated_ms = d->want.updated_ms,

@@ -64,7 +64,8 @@ static bool is_over(const struct deployment *d, const struct deploy_waiter *w)
     case DEPLOY_WANT_MEMBERS:
         return d->want.deleted || has_members(d);
     case DEPLOY_WANT_READY:
-        return d->want.deleted || d->plan.status == PLAN_READY || d->plan.status == PLAN_FAILED;
+        return d->want.deleted || d->plan.status == PLAN_READY || d->plan.status == PLAN_FAILED ||
+               d->plan.status == PLAN_ENDED;
     }
     return true;
 }

@@ -60,8 +60,14 @@ void configure_apply(struct vm *vm, struct configure *c)
 
 int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, struct vl_error *err)
 {
-    int r = draft_judge(&c->draft, vm->engine, &c->req, vm, c->restart || vm->desire == DESIRE_RUNNING, err);
+    int r;
 
+    if (!c->owned && vm->row.deployment && *vm->row.deployment)
+        return vl_fail(err, VL_CONFLICT,
+                       "VM '%s' is a replica of deployment '%s' and has its configuration: change that with "
+                       "`volar deployments update %s`",
+                       vm->row.name, vm->row.deployment, vm->row.deployment);
+    r = draft_judge(&c->draft, vm->engine, &c->req, vm, c->restart || vm->desire == DESIRE_RUNNING, err);
     if (r < 0) return r;
     c->draft.row.revision = c->owned ? c->revision : vm->row.revision;
     c->also.run = configure_run;

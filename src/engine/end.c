@@ -153,6 +153,15 @@ static void collect_run(struct job *j)
     CRASH_POINT("stop.collected");
 }
 
+#define WORKLOAD_ENDED_WELL "the workload ended with exit code 0"
+#define GUEST_ENDED_WELL    "the guest ended its machine"
+
+bool vm_ended_well(const struct vm *vm)
+{
+    return vm->status == VM_STOPPED &&
+           (str_starts(vm->row.reason, WORKLOAD_ENDED_WELL) || str_starts(vm->row.reason, GUEST_ENDED_WELL));
+}
+
 /* `said`: by kestrel, of a workload that it could not start. */
 static void workload_verdict(int64_t code, const char *said, struct verdict *v)
 {
@@ -168,6 +177,8 @@ static void workload_verdict(int64_t code, const char *said, struct verdict *v)
         (void)strf(v->reason, sizeof(v->reason), "the workload was ended by signal %lld", (long long)code - 128);
     else if (code != 0)
         (void)strf(v->reason, sizeof(v->reason), "the workload ended with exit code %lld", (long long)code);
+    else
+        (void)strf(v->reason, sizeof(v->reason), WORKLOAD_ENDED_WELL);
 }
 
 static void vmm_verdict(const struct collect *c, struct verdict *v)
@@ -189,7 +200,7 @@ static void vmm_verdict(const struct collect *c, struct verdict *v)
                    c->exit.stderr_tail);
     else {
         v->status = VM_STOPPED;
-        (void)strf(v->reason, sizeof(v->reason), "the guest ended its machine");
+        (void)strf(v->reason, sizeof(v->reason), GUEST_ENDED_WELL);
     }
 }
 

@@ -161,6 +161,7 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .serial_socket = (char *)vm_serial_socket(vm, serial, sizeof(serial)),
         .health = (char *)health_name(vm->health),
         .ready = vm_is_ready(vm),
+        .ended_well = vm_ended_well(vm),
         .pid = vm->row.pid,
         .cpu_cores = vm->row.cpu_cores,
         .memory_mb = vm->row.memory_mb,

@@ -64,7 +64,10 @@ void engine_free(struct engine *e);
 DEFINE_AUTO(struct engine *, engine_free)
 
 /* --- VMs --------------------------------------------------------------------------------------------------------- */
-/* Whose a VM is. The engine stores and shows it and makes nothing of it: deployments are none of its business. */
+/*
+ * Whose a VM is. The engine stores and shows it, and lets nobody else configure the VM; deployments are none of its
+ * business otherwise.
+ */
 struct vm_owner {
     const char *deployment; /* NULL or "": nobody's */
     int64_t revision;
@@ -108,8 +111,9 @@ int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, vo
  * Another configuration for a VM that exists, in one transaction: req as for create (name is looked at, not changed),
  * validated the same way; its address stays, and so does the host port of a port that was picked before. With `restart`
  * a VM that is up is stopped and started with it, and one that has ended is started; without, it counts from the next
- * start on, and it is answered at once. The revision becomes owner->revision (NULL: stays). Judged when its turn comes:
- * refused as a create would be, or because the VM is being deleted, it changes nothing.
+ * start on, and it is answered at once. The revision becomes owner->revision. Judged when its turn comes: refused as a
+ * create would be, because the VM is being deleted, or because it is a deployment's and owner is NULL, it changes
+ * nothing.
  */
 int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
                         enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);

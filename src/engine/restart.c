@@ -39,7 +39,7 @@ static int64_t delay_ms(const struct restart_times *t, int64_t restarts)
 static void give_up(const struct vm *vm, const struct verdict *v, struct vm_change *c, char *reason, size_t size)
 {
     (void)strf(reason, size, "crash_loop: ended %lld times in a row, last: %.250s; mend it, then `volar vms start %s`",
-               (long long)vm->row.restarts + 1, *v->reason ? v->reason : "exit code 0", vm->row.name);
+               (long long)vm->row.restarts + 1, v->reason, vm->row.name);
     c->status = VM_FAILED;
     c->desire = DESIRE_STOPPED;
     c->event = "VM_FAILED";
@@ -60,8 +60,7 @@ void vm_restart_decide(const struct vm *vm, const struct verdict *v, struct vm_c
         give_up(vm, v, c, reason, size);
     } else {
         (void)strf(reason, size, "starting again in %lld.%lld s (%lld of %d): %.250s", (long long)delay / 1000,
-                   (long long)delay % 1000 / 100, (long long)before + 1, t->limit,
-                   *v->reason ? v->reason : "it ended with exit code 0");
+                   (long long)delay % 1000 / 100, (long long)before + 1, t->limit, v->reason);
         c->status = VM_PENDING;
         c->restarts = before + 1;
         c->not_before_ms = wall_ms() + delay;

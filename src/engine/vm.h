@@ -238,6 +238,8 @@ void vm_ask_stop(struct vm *vm); /* the agent, with its time */
 void vm_await_agent(struct vm *vm);
 void vm_end_vmm(struct vm *vm); /* the VMM itself, now */
 void vm_collect(struct vm *vm); /* why it ended, and what follows */
+/* It is stopped because it has done its work, not because somebody wanted it so: its reason tells. */
+bool vm_ended_well(const struct vm *vm);
 /* How a VM has ended. */
 struct verdict {
     enum vm_status status; /* stopped, crashed or failed */

@@ -80,6 +80,7 @@ struct vm_view {
     int64_t revision; /* of the deployment's configuration */
     int64_t restarts; /* by the restart policy, since it last stayed up */
     bool ready;
+    bool ended_well; /* stopped, and nobody asked for it; not encoded */
     int64_t pid, cpu_cores, memory_mb, exit_code;
     bool has_exit_code; /* exit_code is omitted otherwise, and 0 is not empty */
     int64_t created_ms, updated_ms;

@@ -34,10 +34,11 @@ static json_t *encode_view(const struct deployment_view *v, json_t *config)
 
     format_time(v->created_ms, created);
     format_time(v->updated_ms, updated);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s, s:s}", "name", v->name, "desired_replicas",
-                     (json_int_t)v->replicas, "ready_replicas", (json_int_t)v->ready, "updated_replicas",
-                     (json_int_t)v->updated, "version", (json_int_t)v->version, "status", v->status, "reason",
-                     v->reason, "replicas", members, "config", config, "created_at", created, "updated_at", updated);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s, s:s}", "name", v->name,
+                     "desired_replicas", (json_int_t)v->replicas, "ready_replicas", (json_int_t)v->ready,
+                     "updated_replicas", (json_int_t)v->updated, "ended_replicas", (json_int_t)v->ended, "version",
+                     (json_int_t)v->version, "status", v->status, "reason", v->reason, "replicas", members, "config",
+                     config, "created_at", created, "updated_at", updated);
 }
 
 /* NULL: out of memory. */

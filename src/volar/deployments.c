@@ -127,6 +127,7 @@ int deployments_get(void *ctx, int argc, char *const *argv)
     print_field("Plugin", text_at(d, "config", "plugin"));
     printf("Version: %lld\nReplicas: %lld desired, %lld up to date, %lld ready\n", number_at(d, "version"),
            number_at(d, "desired_replicas"), number_at(d, "updated_replicas"), number_at(d, "ready_replicas"));
+    if (number_at(d, "ended_replicas") > 0) printf("Ended: %lld replicas\n", number_at(d, "ended_replicas"));
     print_field("Created", text_at(d, NULL, "created_at"));
     print_field("Updated", text_at(d, NULL, "updated_at"));
     return print_members(json_object_get(d, "replicas")) < 0 ? EXIT_FAILED : EXIT_DONE;

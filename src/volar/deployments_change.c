@@ -15,6 +15,7 @@
 #define CALL_S          30
 #define SERVER_S        25 /* how long one request lets volantd wait */
 #define CONFIG_FILE_MAX (1024ul * 1024)
+#define NOT_GIVEN       UINT64_MAX
 
 struct rollout_wait deployments_wait = {.timeout_s = 300};
 
@@ -23,6 +24,7 @@ static struct {
     uint64_t cpu, memory, replicas, version;
     struct strv publish;
 } options = {.replicas = 1};
+static uint64_t scale_to = NOT_GIVEN;
 
 #define CONFIG_OPTS                                                                                                    \
     {"plugin", 'P', OPT_STRING, "PLUGIN", "the installed plugin to boot", 0, 0, &options.plugin},                      \
@@ -60,6 +62,13 @@ const struct opt deployments_create_opts[] = {
 };
 const struct opt deployments_update_opts[] = {CONFIG_OPTS, ROLLOUT_WAIT_OPTS, VOLAR_GLOBAL, {0}};
 const struct opt deployments_scale_opts[] = {ROLLOUT_WAIT_OPTS, VOLAR_GLOBAL, {0}};
+const struct opt vms_scale_opts[] = {
+    {"replicas", 'n', OPT_U64, "N", "how many replicas the deployment NAME is to have", 0, DEPLOYMENT_REPLICAS_MAX,
+     &scale_to},
+    ROLLOUT_WAIT_OPTS,
+    VOLAR_GLOBAL,
+    {0},
+};
 const struct opt deployments_rollback_opts[] = {
     {"to", 0, OPT_U64, "VERSION", "the version to go back to (default: the one before)", 1, INT64_MAX,
      &options.version},
@@ -99,11 +108,18 @@ static bool has_status(const json_t *d, const char *status)
     return str_eq(text_at(d, NULL, "status"), status);
 }
 
+/* No wait changes it any more. */
+static bool is_settled(const json_t *d)
+{
+    return has_status(d, "ready") || has_status(d, "ended") || has_status(d, "failed");
+}
+
 static int verdict(const json_t *d, struct vl_error *err)
 {
     const char *name = text_at(d, NULL, "name"), *reason = text_at(d, NULL, "reason");
 
-    if (!deployments_wait.want || has_status(d, "ready")) return 0;
+    /* Replicas that have done their work are no failure. */
+    if (!deployments_wait.want || has_status(d, "ready") || has_status(d, "ended")) return 0;
     if (has_status(d, "failed"))
         return vl_fail(err, VL_INTERNAL, "the rollout of deployment '%s' failed: %s: see `volar deployments get %s`",
                        name, reason, name);
@@ -124,7 +140,7 @@ int deployment_change(struct volar *v, const char *method, const char *path, con
     with_wait(full, sizeof(full), path, until);
     if ((r = api_json(v, method, full, body, SERVER_S + CALL_S, &d, err)) < 0) return r;
     (void)strf(own, sizeof(own), "/api/v1/deployments/%s", text_at(d, NULL, "name"));
-    while (deployments_wait.want && !has_status(d, "ready") && !has_status(d, "failed") && deadline_left(until) > 0) {
+    while (deployments_wait.want && !is_settled(d) && deadline_left(until) > 0) {
         json_decref(d);
         d = NULL;
         with_wait(full, sizeof(full), own, until);
@@ -315,6 +331,21 @@ int deployments_scale(void *ctx, int argc, char *const *argv)
         return r;
     if (parse_u64(operands[1], 0, DEPLOYMENT_REPLICAS_MAX, &replicas) == 0) return scale(v, operands[0], replicas);
     (void)vl_fail(&err, VL_INVALID, "REPLICAS is '%.40s', allowed 0 to %d", operands[1], DEPLOYMENT_REPLICAS_MAX);
+    return volar_misuse(v, &err);
+}
+
+/* The original's form (contract 13). */
+int vms_scale(void *ctx, int argc, char *const *argv)
+{
+    struct volar *v = ctx;
+    struct vl_error err = {0};
+    const char *name;
+    int r = deployment_operand(v, argc, argv, &name);
+
+    if (r >= 0) return r;
+    if ((r = deployments_check_wait(v)) != EXIT_DONE) return r;
+    if (scale_to != NOT_GIVEN) return scale(v, name, scale_to);
+    (void)vl_fail(&err, VL_INVALID, "--replicas is missing: how many replicas deployment '%s' is to have", name);
     return volar_misuse(v, &err);
 }
 

@@ -43,6 +43,8 @@ static const struct command commands[] = {
     {"vms pause", "NAME...", "Let the vCPUs of VMs stand still", "Examples:\n  volar vms pause web\n", no_opts,
      vms_pause},
     {"vms unpause", "NAME...", "Let paused VMs go on", "Examples:\n  volar vms unpause web\n", no_opts, vms_unpause},
+    {"vms scale", "NAME", "Change the number of replicas of a deployment, as `deployments scale` does",
+     "Examples:\n  volar vms scale web --replicas 5\n", vms_scale_opts, vms_scale},
     {"vms delete", "NAME...", "End VMs and forget them, with their addresses and ports",
      "Examples:\n  volar vms delete web\n  volar vms delete web db\n", no_opts, vms_delete},
     {"vms logs", "NAME", "Print what the workload wrote",

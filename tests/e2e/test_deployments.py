@@ -94,7 +94,7 @@ def test_scaling(busybox_host):
     ids = {v["name"]: v["id"] for v in host.vms()}
 
     # Down: the highest go.
-    assert host.volar("deployments", "scale", "web", "1").stdout.startswith("Deployment web scaled to 1 replicas")
+    assert host.volar("vms", "scale", "web", "--replicas", "1").stdout.startswith("Deployment web scaled to 1 replicas")
     volant.wait_until(lambda: names(host) == ["web-1"], 60)
     assert host.vm("web-1")["id"] == ids["web-1"]
     # Up: gaps are filled, and a deleted replica is one.
