@@ -338,7 +338,8 @@ static void judge_artifacts(struct drift *d)
         if (!(item = add(d, "artifact", false, strangers ? NULL : fix_artifact))) return;
         SET(item->hex, "%s", hex);
         SET(item->finding.object, "artifact sha256:%.16s", hex);
-        SET(item->finding.detail, "no plugin and no VM refers to it (sha256:%s)", hex);
+        SET(item->finding.detail, "no plugin and no VM refers to it (sha256:%s)%s", hex,
+            d->engine->cfg.former ? "; the registry that a restore replaced, which is kept beside it, may" : "");
         SET(item->finding.remedy, "%s",
             strangers ? "take in or end the strangers first, one may need it" : "`volar doctor --fix` removes it");
     }

@@ -403,6 +403,31 @@ static void what_belongs_to_nobody_is_removed(void **state)
     assert_int_equal(check(h).n, 0);
 }
 
+/* Whoever puts the registry back that a restore replaced finds what it names. */
+static void what_a_former_registry_may_name_is_left(void **state)
+{
+    struct host *h = *state;
+    const struct timespec long_ago[] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    char path[200], hex[SHA256_HEX + 1];
+    struct look l;
+
+    put_artifact(h, "070701 a former one's", hex);
+    assert_true(strf(path, sizeof(path), "%s/artifacts/sha256/%s", h->base, hex) > 0);
+    assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    engine_end(h);
+    h->former = true;
+    engine_begin(h);
+    l = check(h);
+    assert_non_null(strstr(of_kind(&l, "artifact")->detail, "the registry that a restore replaced"));
+    assert_true(artifact_present(h->artifacts, hex, NULL));
+    engine_end(h);
+    h->former = false;
+    engine_begin(h);
+    for (int i = 0; i < 100 && artifact_present(h->artifacts, hex, NULL); i++)
+        assert_int_equal(loop_step(h->loop, 50), 0);
+    assert_false(artifact_present(h->artifacts, hex, NULL));
+}
+
 static void what_is_missing_is_told(void **state)
 {
     struct host *h = *state;
@@ -494,6 +519,7 @@ int main(int argc, char **argv)
         ENGINE_TEST(a_stranger_that_cannot_be_taken_in_is_left_alone),
         ENGINE_TEST(bad_records),
         ENGINE_TEST(what_belongs_to_nobody_is_removed),
+        ENGINE_TEST(what_a_former_registry_may_name_is_left),
         ENGINE_TEST(what_is_missing_is_told),
         ENGINE_TEST(what_the_engine_overlooked),
         ENGINE_TEST(forgotten_and_closed),

@@ -52,6 +52,7 @@ struct engine_config {
     unsigned boot_width;  /* VMs that boot at the same time; the others are pending */
     struct restart_times restart;
     struct admission admission;
+    bool former; /* a registry that was replaced lies beside: artifacts that only it may name are left alone */
     const struct strv *kernel_dirs; /* config.kernel_override is only looked for below these; borrowed */
     unsigned workers;
 };

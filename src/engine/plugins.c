@@ -231,7 +231,7 @@ void artifacts_sweep(struct engine *e)
 {
     char checksum[sizeof("sha256:") + SHA256_HEX];
     auto_strv old = {0};
-    int r = artifacts_old(e->cfg.artifacts, ARTIFACT_ORPHAN_S, &old);
+    int r = e->cfg.former ? 0 : artifacts_old(e->cfg.artifacts, ARTIFACT_ORPHAN_S, &old);
 
     if (r < 0) log_warn("cannot look for artifacts of nobody: %s", vl_strerror(-r));
     for (size_t i = 0; i < old.len; i++)

@@ -61,7 +61,8 @@ struct host {
     struct artifacts *artifacts;
     struct vmm_host vmm;
     struct engine *engine;
-    struct admission admission; /* of the next engine_begin */
+    struct admission admission; /* this and `former`: of the next engine_begin */
+    bool former;
     char hex[SHA256_HEX + 1];
 };
 
@@ -109,6 +110,7 @@ static inline void engine_begin(struct host *h)
     cfg.store = h->store;
     cfg.artifacts = h->artifacts;
     cfg.admission = h->admission;
+    cfg.former = h->former;
     cfg.vms_dir = vms;
     assert_int_equal(subnet_parse("192.168.127.0/24", "subnet", &cfg.subnet, NULL), 0);
     assert_int_equal(engine_new(&cfg, &h->engine, NULL), 0);

@@ -327,7 +327,7 @@ bool artifact_wanted(const struct engine *e, const char *checksum);
 bool artifact_going(const struct engine *e, const char *checksum);
 /*
  * At start: the artifacts that nobody has referred to for an hour; not while there are strangers, who may become VMs
- * again and need theirs.
+ * again and need theirs, or a former registry, which may be put back.
  */
 #define ARTIFACT_ORPHAN_S 3600
 void artifacts_sweep(struct engine *e);

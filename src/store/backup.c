@@ -23,6 +23,7 @@
 #define PATH_MAX_BYTES 512
 #define ROOM_EXTRA     (1ull << 20) /* for what is written to the database meanwhile */
 #define KEPT_MAX       1000
+#define KEPT_MARK      ".before-restore"
 
 static int is_late(void *deadline_ms)
 {
@@ -92,18 +93,41 @@ int store_copy(const char *path, const char *target, int64_t deadline_ms, struct
     return r;
 }
 
-int store_copies_sweep(const char *path)
+/* The files beside `path` whose names are its own and `mark`, and what may follow: how many `fn` says yes to. */
+static int count_beside(const char *path, const char *mark, bool (*fn)(int folder_fd, const char *name))
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     auto_free char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("."), *begin = NULL;
-    DIR *d = folder && (begin = strf_new("%s" STORE_TEMP_MARK, name)) ? opendir(folder) : NULL;
+    DIR *d = folder && (begin = strf_new("%s%s", name, mark)) ? opendir(folder) : NULL;
     const struct dirent *ent;
     int n = 0;
 
     while (d && (ent = readdir(d))) /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
-        if (str_starts(ent->d_name, begin) && unlinkat(dirfd(d), ent->d_name, 0) == 0) n++;
+        if (str_starts(ent->d_name, begin) && fn(dirfd(d), ent->d_name)) n++;
     if (d) (void)closedir(d);
     return n;
+}
+
+static bool remove_file(int folder_fd, const char *name)
+{
+    return unlinkat(folder_fd, name, 0) == 0;
+}
+
+int store_copies_sweep(const char *path)
+{
+    return count_beside(path, STORE_TEMP_MARK, remove_file);
+}
+
+/* Not what is left of one whose main file somebody removed. */
+static bool is_database(int folder_fd, const char *name)
+{
+    (void)folder_fd;
+    return !str_ends(name, "-wal") && !str_ends(name, "-shm");
+}
+
+bool store_former_is_there(const char *path)
+{
+    return count_beside(path, KEPT_MARK, is_database) > 0;
 }
 
 /* --- is it one of ours, and whole? -------------------------------------------------------------------------------- */
@@ -237,13 +261,13 @@ static int kept_name(const char *path, char ret[static PATH_MAX_BYTES], struct v
 {
     char name[PATH_MAX_BYTES];
     bool begun = false;
-    int r = beside(path, ".before-restore", ret, err);
+    int r = beside(path, KEPT_MARK, ret, err);
 
     memcpy(name, ret, sizeof(name));
     for (int i = 1; r == 0 && there(name, ""); i++) {
         begun = !there(path, "") && !(there(path, "-wal") && there(name, "-wal"));
         memcpy(ret, name, sizeof(name));
-        if (i > KEPT_MAX || strf(name, sizeof(name), "%s.before-restore.%d", path, i) < 0)
+        if (i > KEPT_MAX || strf(name, sizeof(name), "%s" KEPT_MARK ".%d", path, i) < 0)
             return vl_fail_errno(err, EEXIST, "%s: remove copies of former databases", name);
     }
     if (!begun) memcpy(ret, name, sizeof(name));

@@ -103,6 +103,7 @@ static void a_copy_is_put_back(void **state)
     testdb_open(&db);
     assert_int_equal(plugins(), 1);
     assert_true(there(".before-restore"));
+    assert_true(store_former_is_there(db.path));
     assert_false(there(".restore"));
 }
 

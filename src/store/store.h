@@ -50,6 +50,8 @@ int store_restore_at_next_open(const char *path, const char *copy, struct vl_err
  * there was none. May be cut off at any moment and goes on the next time. 0: nothing to put back.
  */
 int store_restore_pending(const char *path, int64_t deadline_ms, char **ret_kept, struct vl_error *err);
+/* Whether a database that was replaced so is still beside it: somebody may want to go back. */
+bool store_former_is_there(const char *path);
 
 struct store_op {
     /* Store thread, inside a transaction: 0 commits, a negative errno with err set rolls back. */

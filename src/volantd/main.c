@@ -27,7 +27,8 @@
 #define WORKER_IDLE_MS 5000
 #define RESTART_MAX_MS 60000
 #define RESTORE_MS     120000
-#define AGENT_MS       5000 /* these three are of engine_config */
+#define AGAIN_MS       300000 /* to close everything, judge a restored registry, and serve again */
+#define AGENT_MS       5000   /* these three are of engine_config */
 #define MONITOR_MS     5000
 #define SHIM_MS        3000
 #define LOCK_MS        1000 /* for what an ended volantd left to let go of its locks */
@@ -159,6 +160,7 @@ static int open_engine(struct daemon *d, struct vl_error *err)
                     .max_ms = RESTART_MAX_MS,
                     .stable_ms = (int)s->restart_stable_s * 1000,
                     .limit = (int)s->restart_limit},
+        .former = store_former_is_there(s->db_path),
         .kernel_dirs = &s->kernel_dirs,
         .admission = {.memory_percent = (int)s->memory_percent,
                       .vcpus_per_core = (int)s->vcpus_per_core,
@@ -228,6 +230,7 @@ static void begin_anew(struct api *api)
     struct daemon *d = container_of(api, struct daemon, api);
 
     d->again = true;
+    systemd_patience(AGAIN_MS);
     if (loop_defer(d->loop, stop_loop, d) < 0) loop_stop(d->loop); /* deferred: the answer is on its way */
 }
 

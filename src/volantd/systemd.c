@@ -81,9 +81,20 @@ static void tick(struct timer *t)
     store_post(s->cfg.store, &s->op);
 }
 
+/* The manager's watchdog has another time than the unit's: what is the process's is no struct's. */
+static bool patient;
+
+void systemd_patience(int64_t ms)
+{
+    if (sd_watchdog_enabled(0, NULL) <= 0) return;
+    patient = true;
+    (void)sd_notifyf(0, "WATCHDOG_USEC=%lld", (long long)ms * 1000);
+}
+
 int systemd_ready(const struct systemd_config *cfg, struct systemd **ret, struct vl_error *err)
 {
     struct systemd *s = calloc(1, sizeof(*s));
+    char ready[64] = "READY=1";
     uint64_t usec = 0;
     int r;
 
@@ -93,7 +104,9 @@ int systemd_ready(const struct systemd_config *cfg, struct systemd **ret, struct
         log_warn("WATCHDOG_USEC or WATCHDOG_PID of the environment cannot be read, going on without: %s",
                  vl_strerror(r));
     if (r > 0) s->every_ms = usec / 2000 > 0 ? (int64_t)(usec / 2000) : 1;
-    tell(s, "READY=1");
+    if (r > 0 && patient) (void)strf(ready, sizeof(ready), "READY=1\nWATCHDOG_USEC=%llu", (unsigned long long)usec);
+    patient = false;
+    tell(s, ready);
     if (s->every_ms > 0 && (r = loop_timer(cfg->loop, &s->timer, mono_ms() + s->every_ms, tick)) < 0) {
         free(s);
         return vl_fail_errno(err, r, "watchdog");

@@ -14,6 +14,8 @@ struct systemd_config {
     void *arg;
 };
 struct systemd;
+/* What comes now may take so long without a sign of life; the unit's own time counts again from systemd_ready on. */
+void systemd_patience(int64_t ms);
 /* READY=1. From now on, where the unit has a watchdog, WATCHDOG=1 twice in its time for as long as transactions run. */
 int systemd_ready(const struct systemd_config *cfg, struct systemd **ret, struct vl_error *err);
 /* Before the store is closed, which ends a transaction on its way. NULL is fine. */

@@ -120,6 +120,24 @@ static void readiness_status_and_life_are_told(void **state)
     assert_int_equal(told("STOPPING=1"), 1);
 }
 
+/* What a restore takes is no reason to be ended; then the unit's own time counts again. */
+static void the_watchdog_waits_for_what_takes_long(void **state)
+{
+    int vms = 0;
+
+    (void)state;
+    becomes_ready(&vms);
+    systemd_patience(7000);
+    assert_int_equal(told("WATCHDOG_USEC=7000000"), 1);
+    systemd_free(take_ptr(f.systemd));
+    for (int i = 0; i < 2; i++) { /* the second time there is nothing to be put right */
+        becomes_ready(&vms);
+        systemd_free(take_ptr(f.systemd));
+    }
+    assert_int_equal(told("READY=1\nWATCHDOG_USEC=100000\nSTATUS="), 1);
+    assert_int_equal(told("READY=1"), 3);
+}
+
 /* An operation that does not end until somebody writes into the pipe. */
 struct stuck {
     struct store_op op;
@@ -250,9 +268,10 @@ static void the_status_counts_vms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_all(readiness_status_and_life_are_told), with_all(a_store_that_hangs_is_not_fed),
-        with_all(a_probe_on_its_way_is_no_hindrance), with_all(without_a_watchdog_there_is_no_timer),
-        with_all(without_a_manager_nothing_happens),  cmocka_unit_test(the_status_counts_vms),
+        with_all(readiness_status_and_life_are_told),     with_all(a_store_that_hangs_is_not_fed),
+        with_all(the_watchdog_waits_for_what_takes_long), with_all(a_probe_on_its_way_is_no_hindrance),
+        with_all(without_a_watchdog_there_is_no_timer),   with_all(without_a_manager_nothing_happens),
+        cmocka_unit_test(the_status_counts_vms),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
