@@ -28,8 +28,9 @@ struct adopt {
     int tries;
     struct vmm_run run;
     bool paused, broken;
-    char *cmdline; /* of a launch whose commit was cut off, or of a boot that the row does not know */
-    int sockets;   /* removed: nobody was behind them any more */
+    char *cmdline;    /* of a launch whose commit was cut off, or of a boot that the row does not know */
+    int64_t revision; /* of the other boot's configuration; -1: not known */
+    int sockets;      /* removed: nobody was behind them any more */
     struct vl_error err;
 };
 
@@ -55,9 +56,11 @@ static int check_other_boot(struct adopt *a)
 {
     const struct vm_row *row = &a->vm->row;
     auto_(vmm_note_done) struct vmm_note note = {0};
+    auto_(vm_row_done) struct vm_row runs = {0};
     int r = vmm_note_read(a->vm->dir, &note, &a->err);
 
     if (r < 0 && r != -ENOENT) return r;
+    if (r == 0 && str_eq(note.boot, a->run.boot) && vm_record_row(&note, &runs, NULL) == 0) a->revision = runs.revision;
     if (r == -ENOENT || (note.id == row->id && str_eq(note.name, row->name))) return 0;
     (void)vl_fail(&a->err, VL_CONFLICT, "a VM named '%s' runs in its folder, as process %d: see `volar doctor`",
                   note.name, (int)a->run.vmm.pid);
@@ -154,6 +157,7 @@ void vm_commit_found(struct vm *vm)
     c.clear_exit_code = true;
     c.restarts = c.not_before_ms = 0;
     c.started_ms = wall_ms();
+    c.revision = vm->found_revision; /* its deployment sees what it runs, and rolls it if need be */
     c.event = "VM_ADOPTED";
     c.message = message;
     vm_commit(vm, &c, found_recorded, NULL);
@@ -185,6 +189,7 @@ static void take(struct adopt *a)
     if (a->broken) vm_is_broken(vm);
     hang_watch(vm->engine);
     CRASH_POINT("adopt.attached");
+    vm->found_revision = a->revision;
     if (vm->found)
         vm->found_cmdline = take_ptr(a->cmdline);
     else if (a->cmdline)
@@ -235,6 +240,7 @@ void vm_adopt(struct vm *vm)
         return;
     }
     a->vm = vm;
+    a->revision = -1;
     vm->busy = true;
     adopt_submit(a);
 }

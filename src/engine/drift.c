@@ -164,9 +164,25 @@ static void look_at_cgroup(struct drift *d, int64_t id)
         d->engine->cfg.host->cgroup, (long long)id);
 }
 
+/* What it was booted with: the loop compares. */
+static void look_at_record(struct drift *d, const struct seen *s, const char *dir)
+{
+    auto_(vmm_note_done) struct vmm_note note = {0};
+    auto_(vm_row_done) struct vm_row row = {0};
+    struct item *item;
+
+    if (vmm_note_read(dir, &note, NULL) < 0 || !str_eq(note.boot, s->run.boot)) return;
+    if (vm_record_row(&note, &row, NULL) < 0 || !(item = add(d, "configuration", false, NULL))) return;
+    item->finding.id = s->id;
+    item->row = row;
+    row = (struct vm_row){0};
+}
+
 static void look_at_running(struct drift *d, const struct seen *s, const char *dir)
 {
     struct item *item;
+
+    look_at_record(d, s, dir);
 
     if (access(dir, F_OK) < 0 && errno == ENOENT && (item = add(d, "folder_gone", true, NULL))) {
         item->finding.id = s->id;
@@ -252,6 +268,11 @@ static void say_stranger(const struct drift *d, struct item *item)
     SET(f->object, "VM '%s' (id %lld)", *f->name ? f->name : "?", (long long)f->id);
     SET(f->detail, "the registry does not know it; process %lld since %s%s%.280s", (long long)f->pid, since,
         item->has_row ? ", its record is complete" : "; cannot be taken in: ", item->has_row ? "" : why);
+    if (item->has_row && *item->row.deployment) {
+        SET(why, "%s", f->detail);
+        SET(f->detail, "%.240s; it was a replica of deployment '%s', which decides over it once it is taken in", why,
+            item->row.deployment);
+    }
     SET(f->remedy, "%s",
         item->has_row ? "`volar doctor --fix` takes it in"
                       : "`volar doctor --fix --end-strangers` ends it and removes its folder");
@@ -270,10 +291,38 @@ static bool say_vm(const struct drift *d, struct item *item)
     return true;
 }
 
+static bool same_json(const char *a, const char *b)
+{
+    json_auto_t *x = NULL, *y = NULL;
+
+    return str_eq(a, b) || (json_parse(a, strlen(a), "", &x, NULL) == 0 &&
+                            json_parse(b, strlen(b), "", &y, NULL) == 0 && json_equal(x, y));
+}
+
+/* An older registry was put back, or it was configured and not started since. */
+static bool say_configuration(const struct drift *d, struct item *item)
+{
+    const struct vm *vm = engine_vm_by_id(d->engine, item->finding.id);
+    const struct vm_row *has = vm ? &vm->row : NULL, *runs = &item->row;
+
+    if (!say_vm(d, item) || !str_eq(has->boot, runs->boot)) return false;
+    if (has->cpu_cores == runs->cpu_cores && has->memory_mb == runs->memory_mb && str_eq(has->plugin, runs->plugin) &&
+        same_json(has->config, runs->config) && same_json(has->manifest, runs->manifest))
+        return false;
+    SET(item->finding.detail,
+        "it runs with another configuration than it has now (%lld vCPUs, %lld MB; now %lld vCPUs, %lld MB), which "
+        "counts "
+        "from its next start on",
+        (long long)runs->cpu_cores, (long long)runs->memory_mb, (long long)has->cpu_cores, (long long)has->memory_mb);
+    SET(item->finding.remedy, "`volar vms restart %s`", vm->row.name);
+    return true;
+}
+
 static bool is_still_so(const struct drift *d, struct item *item)
 {
     const char *kind = item->finding.kind;
 
+    if (str_eq(kind, "configuration")) return say_configuration(d, item);
     if (str_eq(kind, "running") || str_eq(kind, "ended") || str_eq(kind, "folder_gone")) return say_vm(d, item);
     if (item->finding.id > 0 && engine_vm_by_id(d->engine, item->finding.id)) return false; /* made meanwhile */
     if (str_eq(kind, "stranger")) say_stranger(d, item);

@@ -17,7 +17,7 @@ struct item {
     struct vmm_run run; /* of strangers */
     bool paused;
     bool has_row;      /* its record is complete */
-    struct vm_row row; /* of strangers: what would be recorded */
+    struct vm_row row; /* of strangers: what would be recorded; of "configuration": what runs */
     char hex[SHA256_HEX + 1];
 };
 

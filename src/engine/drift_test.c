@@ -27,6 +27,7 @@ struct rewrite {
     struct store_tx *tx;
     const char *status, *desired, *boot; /* boot NULL: stays */
     int64_t forget;                      /* id of the row to remove; 0: rewrite all */
+    int64_t memory_mb, revision;         /* 0: stay */
 };
 
 static int rewrite_row(void *arg, struct vm_row *row)
@@ -40,7 +41,10 @@ static int rewrite_row(void *arg, struct vm_row *row)
     changed.pid = 0;
     changed.has_exit_code = true;
     changed.exit_code = 3;
-    return store_vm_update(w->tx, &changed, NULL);
+    if (w->memory_mb) changed.memory_mb = w->memory_mb;
+    if (w->revision) changed.revision = w->revision;
+    return w->memory_mb && store_vm_configure(w->tx, &changed, NULL) < 0 ? -EIO
+                                                                         : store_vm_update(w->tx, &changed, NULL);
 }
 
 static int rewrite_run(struct store_op *op, struct store_tx *tx, struct vl_error *err)
@@ -240,6 +244,35 @@ static void nothing_is_found_where_nothing_is(void **state)
     assert_int_equal(check(h).n, 0);
     assert_int_equal(repair(h, true).n, 0);
     assert_int_equal(ask(h, "silent", engine_vm_stop).status, VM_STOPPED);
+    assert_int_equal(check(h).n, 0);
+}
+
+/* The registry is told which version runs, as its deployment goes by that; the configuration is what it has. */
+static void what_runs_with_another_configuration(void **state)
+{
+    struct rewrite w = {.status = "running", .desired = "running", .boot = OTHER_BOOT, .memory_mb = 80, .revision = 7};
+    struct host *h = *state;
+    const struct finding *f;
+    struct answer a = {0};
+    struct look l;
+    struct vm *vm;
+
+    (void)install_agentless(h);
+    (void)create_plain(h, "silent", 0);
+    begin_on(h, &w);
+    vm = vm_in(h, "silent", VM_RUNNING);
+    assert_int_equal(vm->row.revision, 0);
+    assert_int_equal(vm->row.memory_mb, 80);
+    l = check(h);
+    assert_int_equal(l.n, 1);
+    assert_non_null(f = of_kind(&l, "configuration"));
+    assert_false(f->fixable || f->serious);
+    assert_non_null(strstr(f->detail, "1 vCPUs, 256 MB; now 1 vCPUs, 80 MB"));
+    begin_on(h, &(struct rewrite){.status = "running", .desired = "running"}); /* for good */
+    assert_int_equal(vm_in(h, "silent", VM_RUNNING)->row.revision, 0);
+    assert_int_equal(engine_vm_restart(h->engine, "silent", VM_WANT_RUNNING, WAIT_MS, on_vm, &a, NULL), 0);
+    until(h, &a.done);
+    assert_int_equal(a.status, VM_RUNNING);
     assert_int_equal(check(h).n, 0);
 }
 
@@ -515,6 +548,7 @@ int main(int argc, char **argv)
         ENGINE_TEST(what_was_asked_for_is_done),
         ENGINE_TEST(a_vm_of_another_name_is_not_taken_for_this_one),
         ENGINE_TEST(nothing_is_found_where_nothing_is),
+        ENGINE_TEST(what_runs_with_another_configuration),
         ENGINE_TEST(a_stranger_is_taken_in),
         ENGINE_TEST(a_stranger_that_cannot_be_taken_in_is_left_alone),
         ENGINE_TEST(bad_records),

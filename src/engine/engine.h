@@ -196,8 +196,9 @@ void engine_summary(struct engine *e, struct engine_summary *ret);
 struct finding {
     /*
      * "stranger" (a VMM that the registry does not know), "running" (a VM runs, the registry says it does not), "ended"
-     * (the other way round), "folder_gone" (of a VM that runs), "folder", "cgroup" (of no VM), "rows" (of no VM), "row"
-     * (cannot be read), "stuck" (a status past its deadline), "artifact" (nobody's), "artifact_missing".
+     * (the other way round), "folder_gone" (of a VM that runs), "configuration" (it runs with another than it has now),
+     * "folder", "cgroup" (of no VM), "rows" (of no VM), "row" (cannot be read), "stuck" (a status past its deadline),
+     * "artifact" (nobody's), "artifact_missing".
      */
     const char *kind;
     bool serious; /* VMs are affected; else only room is taken */

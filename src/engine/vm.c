@@ -318,6 +318,7 @@ static void commit_apply(struct commit *c)
     vm->row.restarts = c->row.restarts;
     vm->row.not_before_ms = c->row.not_before_ms;
     vm->row.started_ms = c->row.started_ms;
+    vm->row.revision = c->row.revision;
     if (vm->status != c->status || *c->event) vm->since_ms = mono_ms();
     vm->status = c->status;
     vm->desire = c->desire;
@@ -385,7 +386,8 @@ struct vm_change vm_change_of(const struct vm *vm)
                               .pid = vm->live ? vm->run.vmm.pid : -1,
                               .restarts = -1,
                               .not_before_ms = -1,
-                              .started_ms = -1};
+                              .started_ms = -1,
+                              .revision = -1};
 }
 
 static int copy_string(char **owned, const char *s)
@@ -422,6 +424,7 @@ static struct commit *commit_new(struct vm *vm, const struct vm_change *c, const
     if (c->restarts >= 0) t->row.restarts = c->restarts;
     if (c->not_before_ms >= 0) t->row.not_before_ms = c->not_before_ms;
     if (c->started_ms >= 0) t->row.started_ms = c->started_ms;
+    if (c->revision >= 0) t->row.revision = c->revision;
     if (c->new_exit_code || c->clear_exit_code) {
         t->row.has_exit_code = c->new_exit_code;
         t->row.exit_code = c->new_exit_code ? c->exit_code : 0;

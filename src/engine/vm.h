@@ -76,12 +76,13 @@ struct vm {
     int64_t wait_until_ms; /* pending: mono_ms, not before; 0: at once */
 
     /* The present boot. */
-    bool token_fresh;    /* row.boot was committed for a launch that has not been tried */
-    int attempts;        /* launches since the VM was last asked to start */
-    bool live;           /* its VMM runs, as far as we know */
-    bool found;          /* it runs although the row tells of another boot, or of none: the row is to be corrected */
-    char *found_cmdline; /* of that boot */
-    int64_t since_ms;    /* mono_ms: it has its status since, as far as we know */
+    bool token_fresh;       /* row.boot was committed for a launch that has not been tried */
+    int attempts;           /* launches since the VM was last asked to start */
+    bool live;              /* its VMM runs, as far as we know */
+    bool found;             /* it runs although the row tells of another boot, or of none: the row is to be corrected */
+    char *found_cmdline;    /* of that boot */
+    int64_t found_revision; /* whose configuration that has; -1: not known */
+    int64_t since_ms;       /* mono_ms: it has its status since, as far as we know */
     struct vmm_run run;
     struct watch vmm_watch;
     struct guest *guest;
@@ -175,6 +176,7 @@ struct vm_change {
     int64_t exit_code;
     int64_t pid;                                 /* -1: keep */
     int64_t restarts, not_before_ms, started_ms; /* -1: keep */
+    int64_t revision;                            /* -1: keep */
     const char *event;                           /* one of those that lead there (transition.c); NULL: the first */
     const char *message;                         /* NULL: the reason that is given, or what the transition says */
     struct vm_also *also;                        /* NULL: nothing; borrowed until the commit has ended */

@@ -52,15 +52,16 @@ static int check_found(const struct store_tx *tx, int r, int64_t id, struct vl_e
 
 int store_vm_update(struct store_tx *tx, const struct vm_row *row, struct vl_error *err)
 {
-    int r =
-        sql_run(tx,
-                "UPDATE vms SET desired = ?2, status = ?3, reason = ?4, boot = ?5, kernel_cmdline = ?6, pid = ?7,"
-                " exit_code = ?8, updated_ms = ?9, restarts = ?10, not_before_ms = ?11, started_ms = ?12 WHERE id = ?1",
-                SQL_VALUES(sql_int(row->id), sql_text(row->desired), sql_text(row->status), sql_text(row->reason),
-                           sql_text(row->boot), sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
-                           sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->updated_ms),
-                           sql_int(row->restarts), sql_int(row->not_before_ms), sql_int(row->started_ms)),
-                err);
+    int r = sql_run(
+        tx,
+        "UPDATE vms SET desired = ?2, status = ?3, reason = ?4, boot = ?5, kernel_cmdline = ?6, pid = ?7,"
+        " exit_code = ?8, updated_ms = ?9, restarts = ?10, not_before_ms = ?11, started_ms = ?12, revision = ?13"
+        " WHERE id = ?1",
+        SQL_VALUES(sql_int(row->id), sql_text(row->desired), sql_text(row->status), sql_text(row->reason),
+                   sql_text(row->boot), sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
+                   sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->updated_ms), sql_int(row->restarts),
+                   sql_int(row->not_before_ms), sql_int(row->started_ms), sql_int(row->revision)),
+        err);
 
     return check_found(tx, r, row->id, err);
 }
