@@ -139,7 +139,8 @@ int schema_version(const struct store_tx *tx, size_t n_steps, size_t *ret, struc
     }
     if (application != STORE_APPLICATION_ID || version < 1)
         return vl_fail(err, VL_INVALID,
-                       "'%s' is the database of another program: name another file with VOLANT_DB_PATH", tx->path);
+                       "'%s' is the database of another program: name another file (VOLANT_DB_PATH is volantd's own)",
+                       tx->path);
     if ((size_t)version > n_steps) {
         last_writer(tx, writer, sizeof(writer));
         return vl_fail(err, VL_INVALID,

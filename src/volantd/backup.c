@@ -156,12 +156,26 @@ static int restore_write(void *target, const char *data, size_t n, struct vl_err
     return r < 0 ? vl_fail_errno(err, r, "write %s", s->path) : 0;
 }
 
+/* Who sent it knows nothing of the name that it has here. */
+static void name_it(const char *path, struct vl_error *err)
+{
+    char quoted_path[sizeof(((struct restore *)NULL)->path) + 3], text[sizeof(err->msg)];
+    char *at;
+
+    if (strf(quoted_path, sizeof(quoted_path), "'%s'", path) < 0 || !(at = strstr(err->msg, quoted_path))) return;
+    if (strf(text, sizeof(text), "%.*sthe file%s", (int)(at - err->msg), err->msg, at + strlen(quoted_path)) >= 0)
+        memcpy(err->msg, text, sizeof(text));
+}
+
 static int restore_finish(void *target, struct vl_error *err)
 {
     const struct restore *s = target;
     int r = store_check_copy(s->path, mono_ms() + CHECK_MS, err);
 
-    if (r < 0) return r;
+    if (r < 0) {
+        name_it(s->path, err);
+        return r;
+    }
     if (fsync(s->fd) < 0) return vl_fail_errno(err, errno, "sync %s", s->path);
     CRASH_POINT("restore.checked");
     return 0;

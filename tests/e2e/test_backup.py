@@ -23,6 +23,7 @@ def refused(host, path, *words):
     done = host.volar("system", "restore", str(path), check=False)
     assert done.returncode == 1, done.stdout
     says(done.stderr, words)
+    assert ".copy-" not in done.stderr  # a name that nobody has seen
     volant.wait_until(lambda: sorted(os.listdir(host.state)) == before[1], 30)  # a worker removes what came
     assert host.vms() == before[0]
     assert not host.volar("system", "info", check=False).returncode
