@@ -50,7 +50,7 @@ static int refuse_second(const struct vmm_boot *b, int64_t deadline_ms, struct v
         /* Its shim may still be at its last words; they belong to the files that are replaced now. */
         if (vmm_exit_wait(b->dir, &run, deadline_ms, &e, NULL) == 0) vmm_exit_done(&e);
         if (proc_alive(&run.shim))
-            return vl_fail(err, VL_CONFLICT, "VM '%s': the shim of its last boot does not end (process %d)", b->name,
+            return vl_fail(err, VL_CONFLICT, "VM '%s': the shim of its last boot does not end: `kill -9 %d`", b->name,
                            (int)run.shim.pid);
     }
     (void)qemu_driver.quit(b->dir, stray_until < deadline_ms ? stray_until : deadline_ms, NULL);
@@ -66,7 +66,8 @@ static int lock_folder(const struct vmm_boot *b, int dir, int64_t deadline_ms, s
     while (flock(dir, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK && errno != EINTR) return vl_fail_errno(err, errno, "lock folder %s", b->dir);
         if (deadline_left(deadline_ms) == 0)
-            return vl_fail(err, VL_CONFLICT, "VM '%s': the shim of an earlier boot does not end (`fuser %s` shows it)",
+            return vl_fail(err, VL_CONFLICT,
+                           "VM '%s': the shim of an earlier boot does not end: end the process that `fuser %s` shows",
                            b->name, b->dir);
         (void)poll(NULL, 0, LOCK_STEP_MS);
     }

@@ -303,6 +303,23 @@ def test_every_kind_of_drift(tiny_host, tiny, tiny_vm, busybox, tmp_path):
     shutil.rmtree(os.path.join(host.dir, "away"))
 
 
+def test_a_vm_whose_folder_does_not_tell_of_it(tiny_host, tiny_vm):
+    """It is found by its user all the same, and ended with its VM."""
+    host = tiny_host
+    pid = tiny_vm("t")["pid"]
+    folder = host.folder("t")
+    for damage in (lambda: os.unlink(os.path.join(folder, "run.json")),
+                   lambda: volant.write(os.path.join(folder, "run.json"), "{"), lambda: shutil.rmtree(folder)):
+        host.kill()
+        damage()
+        host.start()
+        volant.wait_until(lambda: "vm=t adopted" in host.logged().rsplit("serving on", 1)[-1], 30)
+        assert (host.vm("t")["status"], host.vm("t")["pid"]) == ("running", pid), host.logged()
+    assert kinds(host) == ["folder_gone"]
+    host.volar("vms", "delete", "t")
+    volant.wait_until(lambda: not volant.alive(pid), 10)
+
+
 def test_a_vmm_that_died_unseen(tiny_host, tiny_vm):
     """While volantd was away, with its shim: there is nobody to say why, and no sockets are left that look alive."""
     host = tiny_host

@@ -103,6 +103,11 @@ def says(text, words):
         assert any(w.lower() in text.lower() for w in word.split("|")), f"{word!r} is not in {text!r}"
 
 
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
 def listing(folder):
     """Everything below a folder, with sizes."""
     return {os.path.join(root, name): os.path.getsize(os.path.join(root, name))
