@@ -264,7 +264,20 @@ static struct reply update_of(struct group *g, const char *name, const char *tex
     return a;
 }
 
-/* The VMM plays its part by the name: it says that its workload has ended. */
+static void until_ended(struct group *g, const char *name, struct deployment_view *ret)
+{
+    int64_t deadline = mono_ms() + WAIT_MS;
+
+    for (;;) {
+        assert_int_equal(deploy_view(deploy_find(g->dp, name), ret), 0);
+        if (str_eq(ret->status, "ended")) return;
+        deployment_view_done(ret);
+        assert_true(mono_ms() < deadline);
+        assert_int_equal(loop_step(g->h->loop, 20), 0);
+    }
+}
+
+/* The VMM plays its part by the name: it says that its workload has ended. It may have been running before that. */
 static void what_has_done_its_work_is_left(void **state)
 {
     struct group *g = *state;
@@ -273,15 +286,20 @@ static void what_has_done_its_work_is_left(void **state)
                 "\"resources\":{\"memory_mb\":64}}}");
     struct deployment_view v;
 
-    assert_string_equal(a.status, "ended");
-    assert_int_equal(deploy_view(deploy_find(g->dp, "exit"), &v), 0);
+    until_ended(g, "exit", &v);
     assert_true(v.ended == 2 && v.ready == 0);
-    assert_true(str_starts(v.reason, "all 2 replicas have ended, and their restart policy leaves them so; 'exit-1'"));
+    assert_true(str_starts(v.reason, "every replica has ended, and its restart policy leaves it so; 'exit-1'"));
     assert_string_equal(v.members[0].reason, "the workload ended with exit code 0");
     deployment_view_done(&v);
     a = update_of(g, "exit", "{\"config\":{\"resources\":{\"memory_mb\":80}}}"); /* does it anew */
-    assert_string_equal(a.status, "ended");
+    assert_int_equal(a.version, 2);
+    until_ended(g, "exit", &v);
+    assert_int_equal(v.updated, 2);
+    deployment_view_done(&v);
     assert_vms(g, "exit-1 80 r2, exit-2 80 r2");
+    update_begin(g, "exit", "{\"replicas\":2}", DEPLOY_WANT_READY, &a); /* nobody waits for what has ended */
+    until(g->h, &a.done);
+    assert_string_equal(a.status, "ended");
 }
 
 /* Plugin "p" has an agent, which does not answer in time. */
@@ -300,6 +318,25 @@ static void a_failed_rollout_is_tried_again(void **state)
     assert_string_equal(a.status, "failed"); /* again */
     assert_int_equal(a.version, 3);
     assert_vms(g, "web-1 64 r3");
+}
+
+/* It would go on with what it was booted with. */
+static void a_paused_replica_has_its_turn_later(void **state)
+{
+    struct group *g = *state;
+    struct reply a;
+
+    (void)make(g, WEB(2));
+    assert_int_equal(ask(g->h, "web-1", engine_vm_pause).status, VM_PAUSED);
+    update_begin(g, "web", "{\"config\":{\"resources\":{\"memory_mb\":80}}}", DEPLOY_WANT_READY, &a);
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(loop_step(g->h->loop, 20), 0);
+    assert_vms(g, "web-1 64 r1, web-2 80 r2");
+    assert_false(a.done);
+    assert_int_equal(ask(g->h, "web-1", engine_vm_resume).status, VM_RUNNING);
+    until(g->h, &a.done);
+    assert_string_equal(a.status, "ready");
+    assert_vms(g, "web-1 80 r2, web-2 80 r2");
 }
 
 static void a_replica_has_the_configuration_of_all(void **state)
@@ -461,6 +498,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(versions_come_and_are_gone_back_to, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(what_has_done_its_work_is_left, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(a_failed_rollout_is_tried_again, setup_group, teardown_group),
+        cmocka_unit_test_setup_teardown(a_paused_replica_has_its_turn_later, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(a_replica_has_the_configuration_of_all, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(it_is_still_there_after_a_restart, setup_group, teardown_group),
         cmocka_unit_test_setup_teardown(requests_have_their_turn, setup_group, teardown_group),

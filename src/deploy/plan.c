@@ -177,13 +177,17 @@ static size_t find_next(const struct plan_in *in)
     return next;
 }
 
-/* What is stopped takes the new version along at its next start, and nobody misses it meanwhile. */
+/*
+ * What is stopped takes the new version along at its next start, and nobody misses it meanwhile. What is paused would
+ * go on with the old one: its turn comes when it does.
+ */
 static void configure_stopped(const struct plan_in *in, struct plan *p)
 {
     for (size_t i = 0; i < (uint64_t)in->replicas; i++) {
         const struct plan_slot *s = &in->slots[i];
 
-        if (plan_is_by_hand(s) && s->revision != in->version && !is_busy(s) && may_try(in, p, s))
+        if (plan_is_by_hand(s) && s->status == VM_STOPPED && s->revision != in->version && !is_busy(s) &&
+            may_try(in, p, s))
             act(p, PLAN_CONFIGURE, i, in->version, false);
     }
 }

@@ -6,7 +6,7 @@
  * - A place without a VM gets one, at once; VMs beyond the number of replicas go, all at once.
  * - Replicas of another version than the desired one get it one after the other: first those that serve nobody anyway,
  *   then in order of their index, each only once every replica of the new version is ready. One that is not in time, or
- *   cannot be, stops the rollout for good.
+ *   cannot be, stops the rollout for good. One that is paused has its turn when it goes on.
  * - A replica that crashed or failed, and that no restart policy brings back, is replaced after its back-off. One that
  *   was stopped or paused by hand, or that crashes again and again, is left alone and told of; and so is one whose
  *   workload ended by itself with 0 where its policy leaves it so, but that a new version starts again.

@@ -18,8 +18,8 @@ void deployment_view_done(struct deployment_view *v)
 
 static const char *hint(const struct plan_slot *s)
 {
-    if (s->status == VM_PAUSED) return "it was paused";
-    if (s->status == VM_STOPPED) return "it was stopped: `volar vms start` brings it back";
+    if (s->status == VM_PAUSED) return "`volar vms unpause` lets it go on";
+    if (s->status == VM_STOPPED) return "`volar vms start` brings it back";
     if (s->status == VM_RUNNING) return "it runs and is not ready yet";
     return "";
 }
@@ -52,20 +52,19 @@ static const char *reason_of(struct deployment *d, const struct deployment_view 
 
     text[0] = '\0';
     if (d->want.deleted)
-        (void)snprintf(text, sizeof(text), "%zu replicas are still to be deleted", v->n_members);
+        (void)snprintf(text, sizeof(text), "replicas still to be deleted: %zu", v->n_members);
     else if (d->want.rollout == ROLLOUT_FAILED)
         return d->want.reason;
     else if (d->want.rollout == ROLLOUT_PROGRESSING)
         n = snprintf(text, sizeof(text), "version %lld is rolled out: %lld of %lld replicas have it",
                      (long long)v->version, (long long)v->updated, (long long)v->replicas);
     else if (v->ended == v->replicas && v->replicas > 0)
-        n = snprintf(text, sizeof(text), "all %lld replicas have ended, and their restart policy leaves them so",
-                     (long long)v->replicas);
+        n = snprintf(text, sizeof(text), "every replica has ended, and its restart policy leaves it so");
     else if (v->ready < v->replicas)
         n = snprintf(text, sizeof(text), "%lld of %lld replicas are ready", (long long)v->ready,
                      (long long)v->replicas);
     else if (v->n_members > (uint64_t)v->replicas)
-        (void)snprintf(text, sizeof(text), "%zu replicas too many are being deleted",
+        (void)snprintf(text, sizeof(text), "replicas too many, which are being deleted: %zu",
                        v->n_members - (size_t)v->replicas);
     if (v->ended > 0 && v->ended < v->replicas && n > 0)
         n += snprintf(text + n, sizeof(text) - (size_t)n, ", %lld have ended by themselves", (long long)v->ended);
