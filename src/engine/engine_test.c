@@ -307,6 +307,22 @@ static void forgotten_requests_are_not_answered(void **state)
     assert_false(a.done);
 }
 
+/* The loop was to look at what was asked for in this round: it does, while there is an engine to look at. */
+static void what_is_asked_last(void **state)
+{
+    struct host *h = *state;
+    struct answer a = {0};
+
+    assert_int_equal(install(h, h->hex).r, 0);
+    (void)create(h, "silent", VM_WANT_PROCESS);
+    assert_int_equal(engine_vm_stop(h->engine, "silent", on_vm, &a, NULL), 0);
+    engine_end(h);
+    assert_int_equal(loop_step(h->loop, 0), 0);
+    assert_false(a.done);
+    engine_begin(h);
+    assert_int_equal(ask(h, "silent", engine_vm_delete).r, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -321,6 +337,7 @@ int main(int argc, char **argv)
         ENGINE_TEST(busy_for_too_long),
         ENGINE_TEST(plugin_goes_while_creating),
         ENGINE_TEST(forgotten_requests_are_not_answered),
+        ENGINE_TEST(what_is_asked_last),
     };
 
     int code;

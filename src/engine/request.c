@@ -12,6 +12,7 @@ static void step_asked(void *arg)
 {
     struct engine *e = arg;
 
+    e->step_scheduled = false;
     for (struct vm *vm = e->vms, *next; vm; vm = next) {
         next = vm->next;
         if (vm->intents) vm_step(vm);
@@ -31,7 +32,11 @@ int vm_ask(struct engine *e, const char *name, enum intent_kind kind, struct con
         waiter_free(w);
         return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
     }
-    if (loop_defer(e->cfg.loop, step_asked, e) < 0) step_asked(e);
+    if (e->step_scheduled) return 0;
+    if (loop_defer(e->cfg.loop, step_asked, e) < 0)
+        step_asked(e);
+    else
+        e->step_scheduled = true;
     return 0;
 }
 

@@ -35,6 +35,7 @@ static void slots_freed(void *arg)
     struct engine *e = arg;
     struct vm *vm;
 
+    e->slots_scheduled = false;
     if (e->closing) return;
     while ((e->cfg.boot_width == 0 || e->booting < e->cfg.boot_width) && (vm = next_waiting(e))) {
         vm_step(vm);
@@ -42,10 +43,17 @@ static void slots_freed(void *arg)
     }
 }
 
+/* False: no memory for it. */
+static bool look_for_slots(struct engine *e)
+{
+    if (!e->slots_scheduled) e->slots_scheduled = loop_defer(e->cfg.loop, slots_freed, e) == 0;
+    return e->slots_scheduled;
+}
+
 void slot_give_back(struct engine *e)
 {
     e->booting--;
-    if (!e->closing && loop_defer(e->cfg.loop, slots_freed, e) < 0) slots_freed(e);
+    if (!e->closing && !look_for_slots(e)) slots_freed(e);
 }
 
 bool vm_slot_take(struct vm *vm)
@@ -90,7 +98,6 @@ bool vm_turn_has_come(struct vm *vm)
     first = next_waiting(vm->engine);
     if (!first || first->turn >= vm->turn) return vm_slot_take(vm);
     /* Its own timer is late only: both begin now, if there are slots for both. */
-    if (loop_defer(vm->engine->cfg.loop, slots_freed, vm->engine) < 0)
-        log_warn("vm=%s: waits until another VM has booted", vm->row.name);
+    if (!look_for_slots(vm->engine)) log_warn("vm=%s: waits until another VM has booted", vm->row.name);
     return false;
 }

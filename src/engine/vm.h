@@ -132,6 +132,7 @@ struct engine {
     struct drift *drifts;         /* checks and repairs in progress */
     bool unread;                  /* a row could not be read: nothing is removed because the registry lacks it */
     struct plugin_op *plugin_ops; /* in flight */
+    bool step_scheduled, slots_scheduled; /* the loop will call: the engine is not freed before */
     bool closing;
 };
 
