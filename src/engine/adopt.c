@@ -276,6 +276,11 @@ static void sweep_folder(struct sweep *s, int64_t id)
         s->strangers++;
         return;
     }
+    if (vmm_data_disk_mb(dir) > 0) {
+        log_warn("folder=%s: belongs to no VM, but holds the disk of one (data.ext4); left alone, see `volar doctor`",
+                 dir);
+        return;
+    }
     CRASH_POINT("sweep.folder_found");
     if (vmm_folder_remove(s->engine->cfg.vms_dir, id, &err) < 0)
         log_warn("folder=%s: belongs to no VM and cannot be removed: %s", dir, err.msg);

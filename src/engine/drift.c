@@ -126,6 +126,18 @@ static void look_at_stranger(struct drift *d, int64_t id, const char *dir, const
     item->paused = vmm_state_read(dir, mono_ms() + STATE_MS, &state, NULL) == 0 && state == VMM_PAUSED;
 }
 
+/* What a VM wrote to its disk is somebody's, also where a registry was put back that does not know the VM. */
+static void keep_data(struct item *item, const char *dir)
+{
+    int64_t mb = vmm_data_disk_mb(dir);
+
+    if (mb == 0) return;
+    item->fix = NULL;
+    item->finding.fixable = false;
+    SET(item->finding.detail, "it belongs to no VM, but holds the disk of one (data.ext4, %lld MB)", (long long)mb);
+    SET(item->finding.remedy, "put back the registry that knows its VM, or remove %.200s by hand", dir);
+}
+
 static void look_at_folder(struct drift *d, int64_t id)
 {
     struct vmm_run run;
@@ -142,6 +154,7 @@ static void look_at_folder(struct drift *d, int64_t id)
         SET(item->finding.object, "folder vms/%lld", (long long)id);
         SET(item->finding.detail, "it belongs to no VM, and nothing runs there");
         SET(item->finding.remedy, "`volar doctor --fix` removes it");
+        keep_data(item, dir);
     }
 }
 

@@ -461,6 +461,28 @@ static void what_a_former_registry_may_name_is_left(void **state)
     assert_false(artifact_present(h->artifacts, hex, NULL));
 }
 
+/* A registry that was put back, or lost, costs nobody what a VM wrote. */
+static void what_a_vm_wrote_is_left(void **state)
+{
+    struct host *h = *state;
+    const struct finding *f;
+    char path[200];
+    struct look l;
+
+    assert_true(strf(path, sizeof(path), "%s/vms/77", h->base) > 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put_in_folder(h, 77, "data.ext4", "x");
+    assert_true(strf(path, sizeof(path), "%s/vms/77/data.ext4", h->base) > 0);
+    assert_int_equal(truncate(path, 2 << 20), 0);
+    engine_end(h);
+    engine_begin(h);
+    l = repair(h, true);
+    assert_non_null(f = of_kind(&l, "folder"));
+    assert_false(f->fixable);
+    assert_non_null(strstr(f->detail, "data.ext4, 2 MB"));
+    assert_int_equal(access(path, F_OK), 0);
+}
+
 static void what_is_missing_is_told(void **state)
 {
     struct host *h = *state;
@@ -554,6 +576,7 @@ int main(int argc, char **argv)
         ENGINE_TEST(bad_records),
         ENGINE_TEST(what_belongs_to_nobody_is_removed),
         ENGINE_TEST(what_a_former_registry_may_name_is_left),
+        ENGINE_TEST(what_a_vm_wrote_is_left),
         ENGINE_TEST(what_is_missing_is_told),
         ENGINE_TEST(what_the_engine_overlooked),
         ENGINE_TEST(forgotten_and_closed),
