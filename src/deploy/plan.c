@@ -131,7 +131,10 @@ static void plan_place(const struct plan_in *in, struct plan *p, size_t i, int64
     } else if (!s->exists) {
         if (may_try(in, p, s)) act(p, PLAN_CREATE, i, new_version, false);
     } else if (is_to_be_replaced(in, s) && may_try(in, p, s)) {
-        act(p, PLAN_DELETE, i, 0, false);
+        if (s->has_disk)
+            act(p, PLAN_CONFIGURE, i, new_version, true);
+        else
+            act(p, PLAN_DELETE, i, 0, false);
     }
 }
 

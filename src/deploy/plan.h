@@ -7,9 +7,10 @@
  * - Replicas of another version than the desired one get it one after the other: first those that serve nobody anyway,
  *   then in order of their index, each only once every replica of the new version is ready. One that is not in time, or
  *   cannot be, stops the rollout for good. One that is paused has its turn when it goes on.
- * - A replica that crashed or failed, and that no restart policy brings back, is replaced after its back-off. One that
- *   was stopped or paused by hand, or that crashes again and again, is left alone and told of; and so is one whose
- *   workload ended by itself with 0 where its policy leaves it so, but that a new version starts again.
+ * - A replica that crashed or failed, and that no restart policy brings back, is replaced after its back-off; one with
+ *   a disk of its own is started again instead, as that would go with it. One that was stopped or paused by hand, or
+ *   that crashes again and again, is left alone and told of; and so is one whose workload ended by itself with 0 where
+ *   its policy leaves it so, but that a new version starts again.
  */
 #pragma once
 #include "model/vm.h"
@@ -24,6 +25,7 @@ struct plan_slot {
     bool exists, ready, unhealthy;
     bool crash_loop; /* `failed`, because of that */
     bool ended_well; /* `stopped`, as its work is done */
+    bool has_disk;   /* which is not to be lost */
     /* Remembered: */
     bool creating, configuring, deleting; /* begun, and not answered yet */
     bool failing;                         /* what was tried last was refused */

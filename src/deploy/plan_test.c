@@ -2,7 +2,8 @@
 /*
  * What is seen, in short, and what is decided, in short. A place is a word: status ("-" no VM), version, and marks:
  * '+' ready, '!' refused, '?' failing, 'c' creating, 'g' configuring, 'd' deleting, 'L' crash loop, 'b' in back-off,
- * 'r' has been restarted, 'u' unhealthy, 'l' awaited for too long, '0' ended by itself with 0.
+ * 'r' has been restarted, 'u' unhealthy, 'l' awaited for too long, '0' ended by itself with 0,
+ * 'D' has a disk.
  */
 #include "base/unit.h"
 
@@ -57,6 +58,7 @@ static struct plan_slot slot_of(const char *word)
     s.configuring = strchr(marks, 'g') != NULL;
     s.deleting = strchr(marks, 'd') != NULL;
     s.crash_loop = strchr(marks, 'L') != NULL;
+    s.has_disk = strchr(marks, 'D') != NULL;
     s.ended_well = strchr(marks, '0') != NULL;
     s.unhealthy = strchr(marks, 'u') != NULL;
     s.restarts = strchr(marks, 'r') ? 2 : 0;
@@ -118,6 +120,18 @@ static const struct row rows[] = {
     {"a surplus one that cannot be deleted now", 0, 'C', 1, {"R1+b"}, "", 'C', PLAN_PROGRESSING, 300, 0},
 
     {"a crashed one without a policy is replaced", 2, 'C', 1, {"C1", "R1+"}, "delete 1", 'C', PLAN_DEGRADED, 0, 0},
+    {"one with a disk is started again", 2, 'C', 1, {"C1D", "R1+D"}, "configure 1 v1", 'C', PLAN_DEGRADED, 0, 0},
+    {"that one too", 1, 'C', 1, {"C1bD"}, "", 'C', PLAN_DEGRADED, 300, 0},
+    {"with a version that serves, if the new one does not",
+     2,
+     'F',
+     3,
+     {"C2D", "R2+D"},
+     "configure 1 v2",
+     'F',
+     PLAN_FAILED,
+     0,
+     0},
     {"after its back-off", 2, 'C', 1, {"C1b", "R1+"}, "", 'C', PLAN_DEGRADED, 300, 0},
     {"one that could not be booted is replaced", 1, 'C', 1, {"F1"}, "delete 1", 'C', PLAN_DEGRADED, 0, 0},
     {"one that crashes again and again is left", 1, 'C', 1, {"F1L"}, "", 'C', PLAN_DEGRADED, 0, 0},

@@ -107,6 +107,13 @@ static void slot_see(struct plan_slot *s, const struct vm_view *v)
     s->restarts = v->restarts;
 }
 
+static bool has_disk(const struct deployment *d, int64_t revision)
+{
+    const struct version *v = version_find(d, revision);
+
+    return v && v->config.disk_mb > 0;
+}
+
 static bool see_vm(void *arg, struct vm *vm)
 {
     struct look *l = arg;
@@ -117,6 +124,7 @@ static bool see_vm(void *arg, struct vm *vm)
     if ((i = index_of(l->d, &v)) < 0) return true;
     if ((l->r = slots_grow(l->d, (size_t)i + 1)) < 0) return false;
     slot_see(&l->d->slots[i]->seen, &v);
+    l->d->slots[i]->seen.has_disk = has_disk(l->d, v.revision);
     return true;
 }
 
