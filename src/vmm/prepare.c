@@ -135,14 +135,14 @@ static int config_archive(const struct guest_config *guest, struct strbuf *ret)
 
 static int fill_initrd(int fd, int source, const struct guest_config *guest)
 {
-    static const char zeros[4];
+    static const char zeros[8]; /* to a multiple of 4, and the four by which the end of an lz4 archive is known */
     auto_strbuf archive = {0};
     off_t end;
     int r = 0;
 
     if ((source >= 0 && (r = copy_fd(fd, source)) < 0) || !guest) return r;
     if ((end = lseek(fd, 0, SEEK_END)) < 0) return -errno;
-    if ((r = write_all(fd, zeros, (size_t)(-end & 3), -1)) < 0) return r;
+    if ((r = write_all(fd, zeros, 4 + (size_t)(-end & 3), -1)) < 0) return r;
     if ((r = config_archive(guest, &archive)) < 0) return r;
     return write_all(fd, archive.data, archive.len, -1);
 }
