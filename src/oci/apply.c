@@ -350,6 +350,21 @@ int oci_index_begin_layer(struct oci_index *x, struct vl_error *err)
     return 0;
 }
 
+/* Something has the place, or is in the way to it. */
+static bool is_taken(struct oci_index *x, const char *path)
+{
+    struct vl_error *saved = x->err, ignored;
+    char clean[OCI_PATH_MAX + 1];
+    struct place p;
+    bool taken;
+
+    x->err = &ignored;
+    taken = index_place(x, path, false, clean, &p) < 0 ||
+            (p.parent != OCI_NONE && (p.len == 0 || index_child(x, p.parent, p.name, p.len) != OCI_NONE));
+    x->err = saved;
+    return taken;
+}
+
 static int add(struct oci_index *x, const struct oci_entry *e)
 {
     char clean[OCI_PATH_MAX + 1];
@@ -357,6 +372,7 @@ static int add(struct oci_index *x, const struct oci_entry *e)
     int r;
 
     if ((r = count(x, e)) < 0) return r;
+    if (e->weak && is_taken(x, e->path)) return 0;
     if ((r = apply_whiteout(x, e->path)) != 0) return r < 0 ? r : 0;
     if (!e->hardlink && !is_known(e->mode)) return vl_fail(x->err, VL_INVALID, "its type is not known");
     if ((r = index_place(x, e->path, true, clean, &p)) < 0) return r;

@@ -30,6 +30,7 @@ struct oci_entry {
     const char *xattrs; /* as oci_xattr_next reads them; xattrs_len 0: none */
     size_t xattrs_len;
     uint32_t ordinal; /* its place in the archive */
+    bool weak;        /* what is there stays */
 };
 
 /* What names stand for: something that has a mode, an owner and perhaps bytes in entry `ordinal` of `layer`. */

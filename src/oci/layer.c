@@ -269,6 +269,7 @@ static int take_entry(struct layer_reader *r, struct archive_entry *e, struct oc
                               .major = (uint32_t)archive_entry_rdevmajor(e),
                               .minor = (uint32_t)archive_entry_rdevminor(e),
                               .mtime = archive_entry_mtime(e),
+                              .weak = !r->layer && str_eq(archive_entry_uname(e), LAYER_WEAK),
                               .ordinal = r->ordinal++};
     if (!ret->path || !*ret->path) return vl_fail(err, VL_INVALID, "entry %u has no name", ret->ordinal);
     if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)

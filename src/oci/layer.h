@@ -15,6 +15,9 @@ struct layer_reader;
  */
 int layer_open(int blobs_fd, const struct oci_layer *layer, const struct oci_job *job, bool verify,
                struct layer_reader **ret, struct vl_error *err);
+/* User name of an entry of ours (of a descriptor) that is left out where the layers below have something in its place.
+ */
+#define LAYER_WEAK "volant-weak"
 /* The same of a descriptor, which becomes the reader's in any case; nothing is verified. */
 int layer_open_fd(int fd, const struct oci_job *job, struct layer_reader **ret, struct vl_error *err);
 void layer_close(struct layer_reader *r); /* NULL is fine */

@@ -30,10 +30,11 @@ static bool try_folder(const char *folder, size_t len, const char *name, char *b
 }
 
 /* mke2fs is in a folder that an ordinary user's PATH lacks. */
-static bool find(const char *name, char *buf, size_t size)
+bool tool_find(const char *name, char *buf, size_t size)
 {
     const char *path = getenv("PATH"); /* NOLINT(concurrency-mt-unsafe): nobody sets it */
 
+    if (strchr(name, '/')) return strf(buf, size, "%s", name) > 0 && access(buf, X_OK) == 0;
     for (; path && *path; path += strcspn(path, ":"), path += *path == ':')
         if (try_folder(path, strcspn(path, ":"), name, buf, size)) return true;
     for (const char *const *folder = system_folders; *folder; folder++)
@@ -80,7 +81,7 @@ int tool_start(const char *const *argv, const char *package, const char *const *
     int ends[2] = {-1, -1}, r;
     char path[4096];
 
-    if (!find(argv[0], path, sizeof(path)))
+    if (!tool_find(argv[0], path, sizeof(path)))
         return vl_fail(err, VL_INVALID, "the program '%s' is not installed: install Debian's package '%s'", argv[0],
                        package);
     if (feed && pipe2(ends, O_CLOEXEC) < 0) return vl_fail_errno(err, errno, "start %s", argv[0]);

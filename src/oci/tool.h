@@ -15,6 +15,8 @@ struct tool {
     int out_fd, err_fd; /* nameless files that hold what it printed */
 };
 
+/* The path of a program: of a name as tool_start looks for it, or a path itself. False where there is none. */
+bool tool_find(const char *name, char *buf, size_t size);
 /*
  * argv[0] is the name, looked for in PATH and then in the folders of the system; VL_INVALID names the Debian `package`
  * where it is not installed. `extra_env`: NAME=VALUE before all of our own environment, or NULL. With `feed` its
