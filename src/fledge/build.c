@@ -21,9 +21,12 @@
 struct build {
     const struct build_opts *opts;
     struct config config;
-    struct tree *tree; /* of an initramfs */
+    struct tree *tree; /* without an image */
     struct rootfs rootfs;
-    char folder[PATH_SIZE]; /* of the configuration */
+    struct oci_job job;
+    struct image_sources from;
+    char *folder; /* of the configuration */
+    char kestrel[PATH_SIZE];
     char archive_name[NAME_SIZE], manifest_name[NAME_SIZE];
     struct output output;
     struct build_result result;
@@ -42,6 +45,7 @@ void build_result_done(struct build_result *r)
 
 static void build_done(struct build *b)
 {
+    free(b->folder);
     config_done(&b->config);
     tree_free(b->tree);
     rootfs_done(&b->rootfs);
@@ -55,36 +59,37 @@ static int count_file(const struct node *n, void *arg)
     return 0;
 }
 
-static int find_folder(struct build *b, struct vl_error *err)
+static int open_sources(struct build *b, const char *output, struct vl_error *err)
 {
-    const char *path = b->opts->config, *slash = strrchr(path, '/');
-    size_t len = slash ? (slash == path ? 1 : (size_t)(slash - path)) : 0;
-
-    if (strf(b->folder, sizeof(b->folder), "%.*s", len ? (int)len : 1, len ? path : ".") < 0)
-        return vl_fail_errno(err, ENAMETOOLONG, "open '%.100s...'", path);
-    return 0;
-}
-
-static int plan_initramfs(struct build *b, const char *output, struct vl_error *err)
-{
-    char kestrel[PATH_SIZE];
+    const char *kestrel = b->opts->kestrel ? b->opts->kestrel : b->config.kestrel;
     int r;
 
-    if ((r = find_installed("kestrel", b->opts->kestrel, kestrel, sizeof(kestrel), err)) < 0) return r;
-    if ((r = output_open(output, &b->output, err)) < 0) return r;
-    const struct image_sources from = {b->folder, output, kestrel};
-    if ((r = image_plan(&b->config, &from, &b->tree, &b->result.libraries, err)) < 0) return r;
+    b->job = (struct oci_job){.max_bytes = b->opts->max_bytes,
+                              .timeout_s = b->opts->timeout_s,
+                              .stop = b->opts->stop,
+                              .progress = b->opts->progress};
+    b->from = (struct image_sources){.folder = b->folder, .output = output, .job = &b->job};
+    if (!b->config.rootfs && b->config.init == INIT_KESTREL) {
+        if ((r = find_installed("kestrel", kestrel, b->kestrel, sizeof(b->kestrel), err)) < 0) return r;
+        b->from.kestrel = b->kestrel;
+    }
+    return output_open(output, &b->output, err);
+}
+
+static int plan_files(struct build *b, struct vl_error *err)
+{
+    int r;
+
+    if ((r = image_plan(&b->config, &b->from, &b->tree, &b->result.libraries, err)) < 0) return r;
     (void)tree_walk(tree_root(b->tree), count_file, &b->result.n_files);
     return 0;
 }
 
-/* What it is to be is judged before anything is fetched; the folder too. */
-static int plan_rootfs(struct build *b, const char *output, struct vl_error *err)
+static int plan_image(struct build *b, struct vl_error *err)
 {
     int r;
 
-    if ((r = output_open(output, &b->output, err)) < 0) return r;
-    r = rootfs_build(b->opts, &b->config, b->folder, output, &b->rootfs, &b->result.libraries, err);
+    r = rootfs_build(b->opts, &b->config, &b->from, &b->rootfs, &b->result.libraries, err);
     if (r < 0) return r;
     b->result.n_files = b->rootfs.result.files;
     b->result.unpacked = b->rootfs.result.unpacked;
@@ -99,7 +104,7 @@ static int plan_rootfs(struct build *b, const char *output, struct vl_error *err
 static int config_of_reference(struct build *b, struct vl_error *err)
 {
     b->config.rootfs = true;
-    if (!(b->config.file = strdup(b->opts->reference)) || !(b->config.image = strdup(b->opts->reference)))
+    if (!(b->config.file = strdup(b->opts->reference)) || !(b->config.from.image = strdup(b->opts->reference)))
         return vl_fail_errno(err, ENOMEM, "build");
     return 0;
 }
@@ -115,17 +120,13 @@ static int choose(const char *option, const char *value, const char *const *name
     return vl_fail(err, VL_INVALID, "--%s is '%.60s': see `fledge build --help` for what is allowed", option, value);
 }
 
-static int apply_options(struct build *b, struct vl_error *err)
+static int apply_fs_options(struct build *b, struct vl_error *err)
 {
     static const char *const types[] = {[FS_SQUASHFS] = "squashfs", [FS_EXT4] = "ext4", NULL};
     const struct build_opts *o = b->opts;
     struct filesystem *fs = &b->config.fs;
     int type = (int)fs->type, packing = (int)fs->packing, r;
-    bool any = o->fs_type || o->packing || o->level || o->size_mb || o->free_mb || o->max_bytes;
 
-    if (any && !b->config.rootfs)
-        return vl_fail(err, VL_INVALID, "%s has strategy \"initramfs\": options of file systems are of \"oci_rootfs\"",
-                       b->config.file);
     if ((r = choose("filesystem", o->fs_type, types, &type, err)) < 0) return r;
     if ((r = choose("compression", o->packing, sqfs_packings, &packing, err)) < 0) return r;
     fs->type = (enum fs_type)type;
@@ -140,21 +141,39 @@ static int apply_options(struct build *b, struct vl_error *err)
     return 0;
 }
 
+static int apply_options(struct build *b, struct vl_error *err)
+{
+    const struct build_opts *o = b->opts;
+    struct initramfs *i = &b->config.initramfs;
+    int packing = (int)i->packing, r;
+
+    if (b->config.rootfs) return apply_fs_options(b, err);
+    if (o->fs_type || o->size_mb || o->free_mb)
+        return vl_fail(err, VL_INVALID, "%s has strategy \"initramfs\": options of file systems are of \"oci_rootfs\"",
+                       b->config.file);
+    if ((r = choose("compression", o->packing, packings, &packing, err)) < 0) return r;
+    if (o->packing && packing != (int)i->packing) i->level = 0;
+    i->packing = (enum packing)packing;
+    if (o->level > (uint64_t)packing_levels[packing])
+        return vl_fail(err, VL_INVALID, "--compression-level is %llu, allowed of %s: at most %d",
+                       (unsigned long long)o->level, packings[packing], packing_levels[packing]);
+    if (o->level) i->level = (int)o->level;
+    return 0;
+}
+
 static int plan(struct build *b, struct vl_error *err)
 {
     const char *output = b->opts->output;
     int r;
 
-    if (b->opts->reference) {
-        (void)strf(b->folder, sizeof(b->folder), ".");
-        r = config_of_reference(b, err);
-    } else {
-        if ((r = find_folder(b, err)) < 0) return r;
-        r = config_read(b->opts->config, &b->config, err);
-    }
+    if (!(b->folder = b->opts->reference ? strdup(".") : config_folder(b->opts->config)))
+        return vl_fail_errno(err, ENOMEM, "build");
+    r = b->opts->reference ? config_of_reference(b, err)
+                           : config_read(b->opts->config, b->opts->manifest, &b->config, err);
     if (r < 0 || (r = apply_options(b, err)) < 0) return r;
-    if (!output) output = b->folder;
-    return b->config.rootfs ? plan_rootfs(b, output, err) : plan_initramfs(b, output, err);
+    /* Its folder too is judged before anything is fetched. */
+    if ((r = open_sources(b, output ? output : b->folder, err)) < 0) return r;
+    return config_has_image(&b->config) ? plan_image(b, err) : plan_files(b, err);
 }
 
 static const char *fs_name(const struct build *b)
@@ -166,10 +185,11 @@ static int name_files(struct build *b, struct vl_error *err)
 {
     const char *folder = b->output.folder, *name = b->config.manifest.name;
     const char *between = str_ends(folder, "/") ? "" : "/";
-    const char *kind = !b->config.rootfs ? "cpio.zst" : fs_name(b);
+    const char *kind = b->config.rootfs ? fs_name(b) : "cpio";
+    const char *suffix = b->config.rootfs ? "" : packing_suffixes[b->config.initramfs.packing];
 
     if (str_eq(folder, ".")) folder = between = "";
-    if (strf(b->archive_name, NAME_SIZE, "%s.%s", name, kind) < 0 ||
+    if (strf(b->archive_name, NAME_SIZE, "%s.%s%s", name, kind, suffix) < 0 ||
         strf(b->manifest_name, NAME_SIZE, "%s.manifest.json", name) < 0)
         return vl_fail_errno(err, ENAMETOOLONG, "name the files of '%s'", name);
     b->result.name = strdup(name);
@@ -183,7 +203,10 @@ static int name_files(struct build *b, struct vl_error *err)
 
 static int write_archive(struct build *b, int fd, char hex[static SHA256_HEX + 1], struct vl_error *err)
 {
-    const struct archive_opts opts = {.mtime = b->opts->mtime, .stop = b->opts->stop};
+    const struct archive_opts opts = {.packing = b->config.initramfs.packing,
+                                      .level = b->config.initramfs.level,
+                                      .mtime = b->opts->mtime,
+                                      .stop = b->opts->stop};
     int r = archive_write_tree(b->tree, fd, &opts, &b->result.unpacked, err);
 
     return r < 0 ? r : sha256_fd(fd, hex, &b->result.packed, err);
@@ -208,7 +231,7 @@ static bool image_is_there(const struct build *b)
     char hex[SHA256_HEX + 1];
     struct stat st;
 
-    if (!b->config.rootfs || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) return false;
+    if (!b->rootfs.cache || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) return false;
     return (uint64_t)st.st_size == result->size && sha256_fd(fd, hex, NULL, NULL) == 0 && str_eq(hex, result->hex);
 }
 
@@ -222,11 +245,15 @@ static int write_files(struct build *b, struct vl_error *err)
         memcpy(hex, b->rootfs.result.hex, sizeof(hex));
     } else {
         if ((r = output_add(&b->output, b->archive_name, &archive_fd, err)) < 0) return r;
-        r = b->config.rootfs ? copy_image(b, archive_fd, hex, err) : write_archive(b, archive_fd, hex, err);
+        r = b->rootfs.cache ? copy_image(b, archive_fd, hex, err) : write_archive(b, archive_fd, hex, err);
         if (r < 0) return r;
     }
     if ((r = output_add(&b->output, b->manifest_name, &manifest_fd, err)) < 0) return r;
-    const struct built built = {b->archive_name, hex, b->result.packed, b->config.rootfs ? fs_name(b) : NULL};
+    const struct built built = {.url = b->archive_name,
+                                .hex = hex,
+                                .size = b->result.packed,
+                                .fstype = b->config.rootfs ? fs_name(b) : NULL,
+                                .extra = b->config.extra};
     if ((r = manifest_write(&b->config.manifest, &built, &text, err)) < 0) return r;
     if ((r = write_all(manifest_fd, text, strlen(text), -1)) < 0)
         return vl_fail_errno(err, r, "write '%s'", b->result.manifest);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `fledge build`: from fledge.toml, or from an image alone, to an artifact (<name>.cpio.zst, .squashfs or .ext4) and
+ * `fledge build`: from fledge.toml, or from an image alone, to an artifact (<name>.cpio[.zst...], .squashfs, .ext4) and
  * <name>.manifest.json, both or neither.
  */
 #pragma once
@@ -11,11 +11,12 @@
 
 struct build_opts {
     const char *config;    /* path of fledge.toml */
+    const char *manifest;  /* of the other dialect: path of manifest.toml; NULL: beside it, if it is there */
     const char *reference; /* an image: there is no fledge.toml */
     const char *output;    /* folder of the artifact; NULL: the configuration's, with a reference the current one */
     const char *kestrel;   /* NULL: the installed one */
     int64_t mtime;         /* of all files that come from here */
-    /* Of a rootfs, over what the file says: as in [filesystem]; NULL and 0 are nothing. */
+    /* Over what the file says: as in [filesystem] and [initramfs]; NULL and 0 are nothing. */
     const char *fs_type, *packing;
     uint64_t level, size_mb, free_mb;
     uint64_t max_bytes; /* of its content; 0: as job.h has it */

@@ -7,18 +7,22 @@
 #include "fledge/build.h"
 #include "fledge/command.h"
 
-static const char *config_file, *output_folder, *kestrel_file, *fs_type, *packing, *max_size;
+static const char *config_file, *manifest_file, *output_folder, *kestrel_file, *fs_type, *packing, *max_size;
 static uint64_t level, size_mb, free_mb, timeout_s;
 
 const struct opt build_command_opts[] = {
     {"config", 'c', OPT_STRING, "FILE", "What to build (default: fledge.toml)", 0, 0, &config_file},
+    {"manifest", 'm', OPT_STRING, "FILE", "Of version = \"1\" alone (default: manifest.toml beside it)", 0, 0,
+     &manifest_file},
     {"output", 'o', OPT_STRING, "DIR", "Folder to write to (default: that of FILE, of an IMAGE the current one)", 0, 0,
      &output_folder},
     {"kestrel", 0, OPT_STRING, "FILE", "The guest's agent (default: VOLANT_KESTREL, or the one installed with fledge)",
      0, 0, &kestrel_file},
     {"filesystem", 0, OPT_STRING, "TYPE", "Of an image: squashfs (default; read-only) or ext4", 0, 0, &fs_type},
-    {"compression", 0, OPT_STRING, "NAME", "Of squashfs: zstd (default), lz4, gzip or xz", 0, 0, &packing},
-    {"compression-level", 0, OPT_U64, "N", "Of zstd and gzip (default of zstd: 6)", 1, 22, &level},
+    {"compression", 0, OPT_STRING, "NAME", "zstd (default), lz4, gzip; of squashfs xz too, of an initramfs none", 0, 0,
+     &packing},
+    {"compression-level", 0, OPT_U64, "N", "Of zstd 1 to 22, of gzip 1 to 9 (default of squashfs with zstd: 6)", 1, 22,
+     &level},
     {"size", 0, OPT_U64, "MB", "Of ext4: the whole disk (default: what is needed)", 16, 1 << 24, &size_mb},
     {"free", 0, OPT_U64, "MB", "Of ext4: room beside the content (default: a quarter of it, 64 to 1024)", 1, 1 << 24,
      &free_mb},
@@ -68,10 +72,13 @@ static int take_options(struct build_opts *o, struct vl_error *err)
 
     if (o->reference && config_file)
         return vl_fail(err, VL_INVALID, "there is an image and --config %s: name one of them", config_file);
+    if (o->reference && manifest_file)
+        return vl_fail(err, VL_INVALID, "there is an image and --manifest %s: name one of them", manifest_file);
     if (max_size && cli_parse_size(max_size, &o->max_bytes) < 0)
         return vl_fail(err, VL_INVALID, "--max-size is '%.60s': write bytes, or such as 500M or 2G", max_size);
     if ((r = find_mtime(&o->mtime, err)) < 0) return r;
     o->config = config_file ? config_file : "fledge.toml";
+    o->manifest = manifest_file;
     o->output = output_folder;
     o->kestrel = kestrel_file ? kestrel_file : getenv("VOLANT_KESTREL"); /* NOLINT(concurrency-mt-unsafe): one thread */
     o->fs_type = fs_type;

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/str.h"
 #include "fledge/config_keys.h"
+#include "fledge/config_parts.h"
 
 #define WHERE "manifest"
 
@@ -23,10 +24,24 @@ void config_done(struct config *c)
     }
     free(c->mappings);
     free(c->file);
-    free(c->image);
+    free(c->manifest_file);
+    free(c->from.image);
+    free(c->from.dockerfile);
+    free(c->from.context);
+    free(c->from.target);
+    strmap_done(&c->from.build_args);
+    free(c->initramfs.busybox_sha256);
+    free(c->init_path);
+    free(c->kestrel);
+    json_decref(c->extra);
     toml_free(c->root);
     manifest_done(&c->manifest);
     *c = (struct config){0};
+}
+
+bool config_has_image(const struct config *c)
+{
+    return c->from.image || c->from.dockerfile;
 }
 
 int config_fail(const struct config *c, struct toml_place at, struct vl_error *err, const char *fmt, ...)
@@ -37,10 +52,10 @@ int config_fail(const struct config *c, struct toml_place at, struct vl_error *e
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    return vl_fail(err, VL_INVALID, "%s:%u:%u: %s", c->file, at.line, at.column, text);
+    return vl_fail(err, VL_INVALID, "%s:%u:%u: %s", at.file ? c->manifest_file : c->file, at.line, at.column, text);
 }
 
-static json_t *node_json(const struct toml_node *node)
+json_t *node_json(const struct toml_node *node)
 {
     json_t *j;
 
@@ -86,25 +101,51 @@ static json_t *workload_json(const struct toml_node *root, const json_t *image)
     return j;
 }
 
-/* With stand-ins for what is not known yet: the archive, without which no manifest is valid, and the image's program.
- */
+/* Names of what is said in the file as it is in the manifest, and of what follows from it. */
+static bool set_identity(const struct config *c, json_t *j, const char *name, const char *version)
+{
+    static const char *const keys[] = {"name", "version", "runtime", "restart"};
+    const struct toml_node *plugin = toml_get(c->root, "plugin"), *node;
+    bool done = true;
+
+    for (size_t i = 0; plugin && i < ARRAY_LEN(keys); i++)
+        if ((node = toml_get(plugin, keys[i]))) done &= json_object_set_new(j, keys[i], node_json(node)) == 0;
+    if (!plugin) {
+        done &= json_object_set_new(j, "name", json_string(name)) == 0;
+        done &= json_object_set_new(j, "version", json_string(version)) == 0;
+    }
+    if (c->init != INIT_KESTREL) done &= json_object_set_new(j, "agent", json_string("none")) == 0;
+    return done;
+}
+
+/* Nothing starts it where kestrel is not there. Of an image that is not known yet, something stands in for it. */
+static bool set_workload(const struct config *c, json_t *j, const json_t *image)
+{
+    json_t *workload;
+
+    if (c->init != INIT_KESTREL) {
+        (void)json_object_del(j, "workload");
+        return json_object_del(j, "health_check") <= 0;
+    }
+    workload = workload_json(c->root, image);
+    if (config_has_image(c) && !image && !json_object_get(workload, "entrypoint"))
+        (void)json_object_set_new(workload, "entrypoint", json_pack("[s]", "/"));
+    if (config_has_image(c) && !image && !json_object_get(workload, "base_url")) /* of the health check, too */
+        (void)json_object_set_new(workload, "base_url", json_string("http://127.0.0.1"));
+    return json_object_set_new(j, "workload", workload) == 0;
+}
+
+/* With a stand-in for the archive, without which no manifest is valid. */
 static json_t *manifest_json(const struct config *c, const json_t *image, const char *name, const char *version)
 {
     static const char *const tables[] = {"resources", "health_check"};
-    const struct toml_node *table, *plugin = toml_get(c->root, "plugin"), *restart = toml_get(plugin, "restart");
-    json_t *j = image ? json_copy((json_t *)image) : json_object(), *workload = workload_json(c->root, image);
+    const struct toml_node *table;
+    json_t *j = image ? json_copy((json_t *)image) : json_object();
 
-    if (c->rootfs && !image && !json_object_get(workload, "entrypoint"))
-        (void)json_object_set_new(workload, "entrypoint", json_pack("[s]", "/"));
-    if (c->rootfs && !image && !json_object_get(workload, "base_url")) /* of which the health check may be, too */
-        (void)json_object_set_new(workload, "base_url", json_string("http://127.0.0.1"));
-    if (!j || !workload || json_object_set_new(j, "workload", workload) < 0 ||
-        json_object_set_new(j, "name", plugin ? node_json(toml_get(plugin, "name")) : json_string(name)) < 0 ||
-        json_object_set_new(j, "version", plugin ? node_json(toml_get(plugin, "version")) : json_string(version)) < 0 ||
+    if (!j || !set_workload(c, j, image) || !set_identity(c, j, name, version) ||
         json_object_set_new(j, "initramfs",
                             json_pack("{s:s, s:s}", "url", "/", "checksum",
-                                      "0000000000000000000000000000000000000000000000000000000000000000")) < 0 ||
-        (restart && json_object_set_new(j, "restart", node_json(restart)) < 0))
+                                      "0000000000000000000000000000000000000000000000000000000000000000")) < 0)
         json_decref(take_ptr(j));
     for (size_t i = 0; j && i < ARRAY_LEN(tables); i++)
         if ((table = toml_get(c->root, tables[i])) && json_object_set_new(j, tables[i], node_json(table)) < 0)
@@ -115,11 +156,12 @@ static json_t *manifest_json(const struct config *c, const json_t *image, const 
 /* Where the value is that a message begins with: "workload.env has ...", or "name ..." of the plugin. */
 static struct toml_place place_of(const struct toml_node *root, const char *msg)
 {
-    struct toml_place at = {1, 1};
+    struct toml_place at = {.line = 1, .column = 1};
     const struct toml_node *node = root;
     char name[64];
 
-    if (str_starts(msg, "name ") || str_starts(msg, "version ")) node = toml_get(root, "plugin");
+    if (str_starts(msg, "name ") || str_starts(msg, "version ") || str_starts(msg, "runtime "))
+        node = toml_get(root, "plugin");
     while (node) {
         size_t len = strcspn(msg, ".[ ");
 
@@ -139,8 +181,8 @@ static int fail_manifest(const struct config *c, const char *msg, struct vl_erro
     if (str_starts(msg, WHERE ": ")) msg += strlen(WHERE ": ");
     at = place_of(c->root, msg);
     if (!c->root)
-        return vl_fail(err, VL_INVALID, "the image '%s' as a plugin: %s (a fledge.toml can say otherwise)", c->image,
-                       msg);
+        return vl_fail(err, VL_INVALID, "the image '%s' as a plugin: %s (a fledge.toml can say otherwise)",
+                       c->from.image, msg);
     return config_fail(c, at, err, "%s", msg);
 }
 
@@ -164,125 +206,77 @@ int config_complete(struct config *c, const json_t *image, const char *name, con
     return 0;
 }
 
-static int decode_mapping(const struct toml_node *table, struct mapping *m)
+static int decode(const struct config_text *from, struct config *c, struct vl_error *err)
 {
-    const struct toml_node *source = toml_get(table, "source"), *dest = toml_get(table, "dest");
-    const struct toml_node *mode = toml_get(table, "mode"), *libraries = toml_get(table, "libraries");
-
-    m->at = table->at;
-    m->source_at = source->at;
-    m->dest_at = dest->at;
-    m->mode = mode ? (int)mode->number : -1;
-    if (libraries) m->libraries = str_eq(libraries->text, "auto") ? LIBRARIES_AUTO : LIBRARIES_NONE;
-    if (!(m->source = strdup(source->text)) || !(m->dest = strdup(dest->text))) return -ENOMEM;
-    return 0;
-}
-
-static int decode_mappings(const struct toml_node *array, struct config *c, struct vl_error *err)
-{
-    int r = 0;
-
-    if (!array || array->n_items == 0) return 0;
-    if (array->n_items > MAPPINGS_MAX)
-        return config_fail(c, array->items[MAPPINGS_MAX].at, err,
-                           "there are %zu file_mappings, allowed %d: map folders", array->n_items, MAPPINGS_MAX);
-    if (!(c->mappings = calloc(array->n_items, sizeof(*c->mappings))))
-        return vl_fail_errno(err, ENOMEM, "read %s", c->file);
-    c->n_mappings = array->n_items;
-    for (size_t i = 0; r == 0 && i < array->n_items; i++)
-        r = decode_mapping(&array->items[i], &c->mappings[i]);
-    return r < 0 ? vl_fail_errno(err, r, "read %s", c->file) : 0;
-}
-
-static int index_of(const char *const *names, const struct toml_node *node)
-{
-    for (int i = 0; node && names[i]; i++)
-        if (str_eq(names[i], node->text)) return i;
-    return 0;
-}
-
-static uint64_t number_of(const struct toml_node *node)
-{
-    return node ? (uint64_t)node->number : 0;
-}
-
-static int decode_filesystem(const struct toml_node *t, struct config *c, struct vl_error *err)
-{
-    static const char *const types[] = {[FS_SQUASHFS] = "squashfs", [FS_EXT4] = "ext4", NULL};
-    static const char *const of_ext4[] = {"size_mb", "size_buffer_mb", "preallocate", NULL};
-    static const char *const of_squashfs[] = {"compression", "compression_level", NULL};
-    const struct toml_node *node, *level = toml_get(t, "compression_level"), *size = toml_get(t, "size_mb");
-
-    c->fs.type = (enum fs_type)index_of(types, toml_get(t, "type"));
-    c->fs.packing = (enum sqfs_packing)index_of(sqfs_packings, toml_get(t, "compression"));
-    for (const char *const *key = c->fs.type == FS_EXT4 ? of_squashfs : of_ext4; *key; key++)
-        if ((node = toml_get(t, *key)))
-            return config_fail(c, node->key_at, err, "filesystem.%s is of type = \"%s\": remove it, or write that type",
-                               *key, types[c->fs.type == FS_EXT4 ? FS_SQUASHFS : FS_EXT4]);
-    if (level && level->number > 22)
-        return config_fail(c, level->at, err, "filesystem.compression_level is %lld, allowed 0 to 22",
-                           (long long)level->number);
-    if (size && size->number > 16LL << 20)
-        return config_fail(c, size->at, err, "filesystem.size_mb is %lld, allowed 8 to %lld", (long long)size->number,
-                           16LL << 20);
-    c->fs.level = (int)number_of(level);
-    c->fs.size_mb = number_of(size);
-    c->fs.free_mb = number_of(toml_get(t, "size_buffer_mb"));
-    c->fs.preallocate = number_of(toml_get(t, "preallocate")) != 0;
-    return 0;
-}
-
-static int decode_source(struct config *c, struct vl_error *err)
-{
-    const struct toml_node *image = toml_get(toml_get(c->root, "oci_source"), "image");
-
-    if (!(c->image = strdup(image->text))) return vl_fail_errno(err, ENOMEM, "read %s", c->file);
-    c->image_at = image->at;
-    return decode_filesystem(toml_get(c->root, "filesystem"), c, err);
-}
-
-static int decode(struct config *c, struct vl_error *err)
-{
-    const struct toml_node *workload = toml_get(c->root, "workload"), *node;
+    const struct toml_node *workload, *node;
     int r;
 
-    if ((r = keys_check(c->file, c->root, err)) < 0) return r;
-    c->rootfs = keys_say_rootfs(c->root);
-    if (c->rootfs && (r = decode_source(c, err)) < 0) return r;
+    c->v1 = dialect_is_v1(c->root);
+    if (c->v1) {
+        if ((r = dialect_translate(from, c, err)) < 0) return r;
+    } else if ((r = keys_check(c->file, config_keys, c->root, err)) < 0) {
+        return r;
+    }
+    if ((r = config_decode_parts(c, err)) < 0) return r;
     if ((r = config_complete(c, NULL, NULL, NULL, err)) < 0) return r;
+    workload = toml_get(c->root, "workload");
     if ((node = toml_get(workload, "entrypoint"))) c->entrypoint_at = node->items[0].at;
     if ((node = toml_get(workload, "workdir"))) c->workdir_at = node->at;
-    return decode_mappings(toml_get(c->root, "file_mappings"), c, err);
+    return 0;
 }
 
-int config_parse(const char *file, const char *text, size_t len, struct config *ret, struct vl_error *err)
+int config_parse(const struct config_text *from, struct config *ret, struct vl_error *err)
 {
     auto_config c = {0};
     struct toml_problem problem = {0};
     int r;
 
-    if (!(c.file = strdup(file))) return vl_fail_errno(err, ENOMEM, "read %s", file);
-    r = toml_parse_text(text, len, &c.root, &problem);
+    if (!(c.file = strdup(from->file)) || string_set(&c.manifest_file, from->manifest_file) < 0)
+        return vl_fail_errno(err, ENOMEM, "read %s", from->file);
+    r = toml_parse_text(from->text, from->len, &c.root, &problem);
     if (r == -EINVAL) return config_fail(&c, problem.at, err, "this is not TOML: %s", problem.text);
-    if (r < 0) return vl_fail_errno(err, r, "read %s", file);
-    if ((r = decode(&c, err)) < 0) return r;
+    if (r < 0) return vl_fail_errno(err, r, "read %s", from->file);
+    if ((r = decode(from, &c, err)) < 0) return r;
     *ret = c;
     c = (struct config){0};
     return 0;
 }
 
-int config_read(const char *path, struct config *ret, struct vl_error *err)
+static int read_text(const char *path, char **ret, size_t *ret_len, struct vl_error *err)
 {
-    auto_free char *text = NULL;
-    size_t len;
-    int r = read_file_at(AT_FDCWD, path, CONFIG_MAX, &text, &len);
+    int r = read_file_at(AT_FDCWD, path, CONFIG_MAX, ret, ret_len);
 
-    if (r == -ENOENT)
-        return vl_fail(err, VL_INVALID,
-                       "there is no file '%s': name one with --config; 'fledge build --help' shows one", path);
+    if (r == -ENOENT || r == 0) return r;
     if (r == -EFBIG)
         return vl_fail(err, VL_INVALID, "%s is larger than %lu KiB: map folders instead of files", path,
                        CONFIG_MAX / 1024);
-    if (r < 0) return vl_fail_errno(err, r, "read %s", path);
-    return config_parse(path, text, len, ret, err);
+    return vl_fail_errno(err, r, "read %s", path);
+}
+
+char *config_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? strf_new("%.*s", slash == path ? 1 : (int)(slash - path), path) : strdup(".");
+}
+
+int config_read(const char *path, const char *manifest, struct config *ret, struct vl_error *err)
+{
+    auto_free char *text = NULL, *more = NULL, *folder = config_folder(path);
+    auto_free char *beside =
+        folder && !str_eq(folder, ".") ? strf_new("%s/manifest.toml", folder) : strdup("manifest.toml");
+    struct config_text from = {.file = path, .manifest_file = manifest ? manifest : beside, .folder = folder};
+    int r;
+
+    if (!beside) return vl_fail_errno(err, ENOMEM, "read %s", path);
+    if ((r = read_text(path, &text, &from.len, err)) == -ENOENT)
+        return vl_fail(err, VL_INVALID, "there is no file '%s': name one with --config; `fledge init` writes one",
+                       path);
+    if (r < 0) return r;
+    r = read_text(from.manifest_file, &more, &from.manifest_len, err);
+    if (r == -ENOENT && manifest) return vl_fail(err, VL_INVALID, "there is no file '%s'", manifest);
+    if (r < 0 && r != -ENOENT) return r;
+    from.text = text;
+    from.manifest = more;
+    return config_parse(&from, ret, err);
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fledge.toml (contract 15.3): read whole and judged whole before anything is built. Every refusal begins with
- * "file:line:column: " and says what to write instead.
+ * fledge.toml (contract 15.3, and 15.4 with manifest.toml): read whole and judged whole before anything is built. Every
+ * refusal begins with "file:line:column: " and says what to write instead.
  */
 #pragma once
 #include "base/error.h"
+#include "fledge/pack.h"
 #include "fledge/toml_shim.h"
 #include "model/manifest.h"
 #include "oci/sqfs.h"
 
-#define CONFIG_MAX   (256UL * 1024) /* bytes of fledge.toml */
+#define CONFIG_MAX   (256UL * 1024) /* bytes of fledge.toml, and of manifest.toml */
 #define MAPPINGS_MAX 2048
 
 enum libraries {
@@ -24,6 +25,7 @@ struct mapping {
     char *dest;   /* as written */
     int mode;     /* -1: by the rules of mapping.h */
     enum libraries libraries;
+    char source_name[40], dest_name[40]; /* as messages name the two */
     struct toml_place at, source_at, dest_at;
 };
 
@@ -44,29 +46,73 @@ struct filesystem {
  */
 #define FILESYSTEM_LEVEL 6
 
+/* [oci_source]: an image, or how to build one. */
+struct oci_from {
+    char *image; /* NULL: of a dockerfile, or of nothing at all (an initramfs of mappings alone) */
+    char *dockerfile, *context, *target;
+    struct strmap build_args;
+    struct toml_place at; /* of image or dockerfile */
+};
+
+/* What gets PID 1. */
+enum init_mode {
+    INIT_KESTREL, /* the agent, which supervises the workload */
+    INIT_CUSTOM,  /* initramfs: a file of the host becomes /init; rootfs: a program of the image */
+    INIT_NONE,    /* what is there anyway: /init, or the image's /sbin/init */
+};
+
+/* [initramfs] */
+struct initramfs {
+    bool busybox;
+    char *busybox_sha256; /* NULL: whatever this host has */
+    enum packing packing;
+    int level; /* of the packing; 0: its own default */
+};
+
 struct config {
-    char *file;               /* as messages name it */
-    bool rootfs;              /* strategy "oci_rootfs" */
-    char *image;              /* rootfs: [oci_source] */
-    struct filesystem fs;     /* rootfs */
+    char *file;          /* as messages name it */
+    char *manifest_file; /* of the other dialect: manifest.toml, where there is one */
+    bool v1;             /* version = "1" */
+    bool rootfs;         /* strategy "oci_rootfs" */
+    struct oci_from from;
+    struct filesystem fs; /* rootfs */
+    struct initramfs initramfs;
+    enum init_mode init;
+    char *init_path; /* INIT_CUSTOM of a rootfs; of an initramfs it is the last mapping */
+    char *kestrel;   /* [agent] of the other dialect: a path from the current folder; NULL: the installed one */
     struct manifest manifest; /* settled and complete but for `initramfs` or `rootfs`, which the build makes */
-    struct toml_node *root;   /* the file; NULL: there is none */
+    json_t *extra;            /* keys of the manifest that only later versions understand; NULL: none */
+    struct toml_node *root;   /* the file, in the first dialect's shape; NULL: there is none */
     struct mapping *mappings;
     size_t n_mappings;
-    struct toml_place image_at, entrypoint_at, workdir_at;
+    struct toml_place entrypoint_at, workdir_at, init_at;
 };
+bool config_has_image(const struct config *c); /* else the mappings are all there is */
 void config_done(struct config *c);
 #define auto_config auto_(config_done) struct config
 
-/* `file` is what messages call it. *ret is the caller's. */
-int config_parse(const char *file, const char *text, size_t len, struct config *ret, struct vl_error *err);
-/* The same of a file; VL_INVALID if there is none, with how to begin one. */
-int config_read(const char *path, struct config *ret, struct vl_error *err);
+/* A file and the one beside it, which only the other dialect has (manifest NULL: it is not there). */
+struct config_text {
+    const char *file, *text; /* file: what messages call it */
+    size_t len;
+    const char *manifest_file, *manifest;
+    size_t manifest_len;
+    const char *folder; /* its name becomes the plugin's where nothing else says one */
+};
+/* *ret is the caller's. */
+int config_parse(const struct config_text *from, struct config *ret, struct vl_error *err);
+/*
+ * The same of files; VL_INVALID if there is none, with how to begin one. `manifest` NULL: manifest.toml beside it,
+ * which may be missing.
+ */
+int config_read(const char *path, const char *manifest, struct config *ret, struct vl_error *err);
+/* "web/fledge.toml" to "web", "fledge.toml" to "."; the caller's. */
+char *config_folder(const char *path);
 
 /*
- * For a rootfs: the manifest once more, over what the image says ({"workload": {...}, "health_check": {...}, ...};
- * NULL: not known yet, then nothing is missed that it may say). What the file says wins. Without a file, of name and
- * version given (else NULL).
+ * Where there is an image: the manifest once more, over what the image says ({"workload": {...}, "health_check": {...},
+ * ...}; NULL: not known yet, then nothing is missed that it may say). What the file says wins. Without a file, of name
+ * and version given (else NULL).
  */
 int config_complete(struct config *c, const json_t *image, const char *name, const char *version, struct vl_error *err);
 

@@ -11,6 +11,8 @@
 #define W       "[workload]\nentrypoint = [\"/bin/web\"]\n"                    /* lines 8 and 9 */
 #define R       "[plugin]\nname = \"web\"\nversion = \"1.0.0\"\nstrategy = \"oci_rootfs\"\n"
 #define O       "[oci_source]\nimage = \"nginx\"\n" /* lines 5 and 6 */
+#define V1      "version = \"1\"\nstrategy = \"initramfs\"\n"
+#define V1R     "version = \"1\"\nstrategy = \"oci_rootfs\"\n"
 #define AFTER_M "fledge.toml:8:"
 #define AFTER_W "fledge.toml:10:"
 
@@ -69,13 +71,67 @@ static const struct {
     {R O "[workload]\nstop_signal = \"SIGNOTHING\"\n",
      "fledge.toml:8:15: workload.stop_signal is \"SIGNOTHING\", allowed"},
     {R O "[workload]\nentrypoint = []\n", "fledge.toml:8:14: workload.entrypoint is empty"},
-    {P O M W, "fledge.toml:5:2: 'oci_source' is of strategy = \"oci_rootfs\": remove it, or write that strategy"},
+    {R O "[initramfs]\n", "fledge.toml:7:2: 'initramfs' is of strategy = \"initramfs\": remove it"},
+    {R "[oci_source]\nimage = \"a\"\ndockerfile = \"b\"\n",
+     "fledge.toml:7:1: oci_source.image and dockerfile exclude each other"},
+    {R O "target = \"x\"\n", "fledge.toml:7:1: oci_source.target is of a dockerfile: remove it, or name one"},
+    {R "[oci_source]\ndockerfile = \"a\"\nbuild_args = { A = 1 }\n",
+     "fledge.toml:7:20: oci_source.build_args.\"A\" is an integer, expected a string"},
+    /* [initramfs] */
+    {P M W "[initramfs]\ncompression = \"xz\"\n",
+     "fledge.toml:11:15: initramfs.compression is \"xz\", allowed: \"zstd\", \"lz4\", \"gzip\", \"none\""},
+    {P M W "[initramfs]\ncompression = \"gzip\"\ncompression_level = 10\n",
+     "fledge.toml:12:21: initramfs.compression_level is 10, allowed 0 to 9 of \"gzip\""},
+    {P M W "[initramfs]\ncompression = \"none\"\ncompression_level = 1\n",
+     "fledge.toml:12:1: initramfs.compression_level: \"none\" has none: remove it"},
+    {P M W "[initramfs]\nbusybox = \"yes\"\n",
+     "fledge.toml:11:11: initramfs.busybox is a string, expected true or false: write busybox = true"},
+    {P M W "[initramfs]\nbusybox_sha256 = \"00\"\n",
+     "fledge.toml:11:1: initramfs.busybox_sha256 without busybox = true: remove it"},
+    {P M W "[filesystem]\n", "fledge.toml:10:2: 'filesystem' is of strategy = \"oci_rootfs\": remove it"},
+    /* [init] */
+    {P M "[init]\n", "fledge.toml:8:1: init.path is missing: add path = \"./init\" or none = true"},
+    {P M "[init]\nnone = false\n", "fledge.toml:8:1: init.path is missing"},
+    {P M "[init]\npath = \"i\"\nnone = true\n",
+     "fledge.toml:10:1: init.path and init.none exclude each other: remove one of them"},
+    {P M W "[init]\nnone = true\n", "fledge.toml:8:2: 'workload' is kestrel's business, which [init] replaces"},
+    {P M "[init]\nnone = true\n[health_check]\nport = 80\n", "fledge.toml:10:2: 'health_check' is kestrel's business"},
+    {R O "[init]\npath = \"sbin/init\"\n", "fledge.toml:8:8: init.path 'sbin/init' is not absolute"},
+    /* the other dialect */
+    {"version = \"2\"\n", "fledge.toml:1:11: version is \"2\", allowed: \"1\""},
+    {"version = 1\n", "fledge.toml:1:11: version is an integer, expected a string: write version = \"1\""},
+    {"strategy = \"initramfs\"\n", "fledge.toml:1:1: version is missing: add version = \"1\""},
+    {V1 "image = \"x\"\n", "fledge.toml:3:1: unknown key \"image\": it belongs below [source]"},
+    {V1, "fledge.toml:1:1: workload is missing: add [workload] to a manifest.toml beside it"},
+    {V1 "[init]\nnone = true\n[agent]\n", "fledge.toml:5:1: agent: [init] does without one: remove one of the two"},
+    {V1 "[agent]\nsource_strategy = \"http\"\nurl = \"http://x/\"\n",
+     "fledge.toml:4:19: agent.source_strategy is \"http\": fledge fetches no agents"},
+    {V1 "[agent]\nversion = \"v9.9.9\"\n", "fledge.toml:4:11: agent.version is \"v9.9.9\": the one that is installed"},
+    {V1 "[agent]\nsource_strategy = \"local\"\n", "fledge.toml:3:1: agent.path is missing: add path = "},
+    {V1 "[source]\nbusybox_url = \"https://busybox.net/x\"\n",
+     "fledge.toml:4:15: source.busybox_url is \"https://busybox.net/x\": fledge fetches no programs. Remove it"},
+    {V1 "[filesystem]\n", "fledge.toml:3:2: 'filesystem' is of strategy = \"oci_rootfs\""},
+    {V1 "[mappings]\n\"a\" = \"\"\n", "fledge.toml:4:7: mappings: the destination of a source is empty"},
+    {V1 "[mappings]\n\"\" = \"/a\"\n", "fledge.toml:4:1: mappings: a source is empty"},
+    {V1 "[mappings]\na = 5\n", "fledge.toml:4:5: mappings.\"a\" is an integer, expected a string"},
+    {V1R, "fledge.toml:1:1: source is missing: add [source] with image = "},
+    {V1R "[source]\n", "fledge.toml:3:1: source.image is missing: add image = "},
+    {V1R "[source]\nimage = \"a\"\ndockerfile = \"b\"\n",
+     "fledge.toml:5:1: source.image and dockerfile exclude each other: remove one of them"},
+    {V1R "[source]\nimage = \"a\"\n[filesystem]\ntype = \"xfs\"\n",
+     "fledge.toml:6:8: filesystem.type is \"xfs\": such a file system takes root and a loop device"},
+    {V1R "[source]\nimage = \"a\"\n[filesystem]\noverlay_size = \"2G\"\n",
+     "fledge.toml:6:16: filesystem.overlay_size is the VM's business: half of its memory, or a disk of its own"},
+    {V1R "[source]\nimage = \"a\"\n[filesystem]\nsize_buffer_mb = 5\n",
+     "fledge.toml:6:1: filesystem.size_buffer_mb is of type = \"ext4\""},
+    {V1R "[agent]\nsource_strategy = \"local\"\npath = \"k\"\n",
+     "fledge.toml:4:19: agent.source_strategy is \"local\": VMs of a rootfs get their agent from the kernel"},
     {P "[filesystem]\n" M W, "fledge.toml:5:2: 'filesystem' is of strategy = \"oci_rootfs\""},
     {"plugin = 1\n", "fledge.toml:1:10: plugin is an integer, expected a table: write [plugin]"},
     {"[[plugin]]\n", "fledge.toml:1:1: plugin is an array, expected a table: write [plugin]"},
     /* unknown keys */
     {"foo = 1\n", "fledge.toml:1:1: unknown key \"foo\": remove it; the keys here are plugin, oci_source, filesystem, "
-                  "file_mappings"},
+                  "initramfs, init, file_mappings, "},
     {"[plugins]\n", "fledge.toml:1:2: unknown key \"plugins\": did you mean 'plugin'?"},
     {"[plugin]\nnmae = 1\n", "fledge.toml:2:1: unknown key \"nmae\" in 'plugin': did you mean 'name'?"},
     {"[plugin]\n  Name = 1\n", "fledge.toml:2:3: unknown key \"Name\" in 'plugin': did you mean 'name'?"},
@@ -165,13 +221,20 @@ static const struct {
      "fledge.toml:12:12: health_check.endpoint is \"http://other/\": write a path"},
 };
 
+static int parse(const char *text, struct config *c, struct vl_error *err)
+{
+    const struct config_text from = {.file = "fledge.toml", .text = text, .len = strlen(text)};
+
+    return config_parse(&from, c, err);
+}
+
 static void test_bad_files(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct config c = {.n_mappings = 4711};
         struct vl_error err = {0};
-        int r = config_parse("fledge.toml", bad[i].text, strlen(bad[i].text), &c, &err);
+        int r = parse(bad[i].text, &c, &err);
 
         if (r >= 0) fail_msg("accepted:\n%s", bad[i].text);
         if (!str_starts(err.msg, bad[i].msg)) fail_msg("expected '%s'\ngot      '%s'", bad[i].msg, err.msg);
@@ -184,7 +247,7 @@ static void parse_good(const char *text, struct config *c)
 {
     struct vl_error err = {0};
 
-    if (config_parse("fledge.toml", text, strlen(text), c, &err) < 0) fail_msg("%s", err.msg);
+    if (parse(text, c, &err) < 0) fail_msg("%s", err.msg);
 }
 
 static void test_the_seed_s_own_file(void **state)
@@ -292,7 +355,7 @@ static void test_rootfs(void **state)
     (void)state;
     parse_good(text, &c);
     assert_true(c.rootfs && c.fs.preallocate);
-    assert_string_equal(c.image, "nginx");
+    assert_string_equal(c.from.image, "nginx");
     assert_int_equal(c.fs.type, FS_EXT4);
     assert_int_equal(c.fs.free_mb, 10);
     assert_int_equal(config_complete(&c, image, "other", "9", &err), 0);
@@ -315,6 +378,152 @@ static void test_without_mappings(void **state)
     assert_int_equal(c.n_mappings, 0);
 }
 
+static int parse_two(const char *text, const char *manifest, struct config *c, struct vl_error *err)
+{
+    const struct config_text from = {.file = "fledge.toml",
+                                     .text = text,
+                                     .len = strlen(text),
+                                     .manifest_file = "manifest.toml",
+                                     .manifest = manifest,
+                                     .manifest_len = strlen(manifest),
+                                     .folder = "/srv/my web"};
+
+    return config_parse(&from, c, err);
+}
+
+#define MT "name = \"web\"\nversion = \"1.2\"\nruntime = \"r\"\n"
+
+static void test_version_1(void **state)
+{
+    auto_config c = {0};
+    struct vl_error err = {0};
+    auto_free char *extra = NULL;
+
+    (void)state;
+    if (parse_two(V1 "[agent]\nsource_strategy = \"release\"\nversion = \"latest\"\n[source]\nbusybox_sha256 = \"00\"\n"
+                     "[mappings]\n\"./web\" = \"/usr/bin/web\"\nsite = \"/srv\"\n",
+                  "schema_version = \"v1\"\n" MT "[resources]\ncpu_cores = 2\nmemory_mb = 512\n"
+                  "[workload]\nentrypoint = \"/usr/bin/web\"\nargs = [\"-x\", \"\"]\nworkdir = \"/srv\"\n"
+                  "[env]\nA = \"b\"\n[network]\nmode = \"bridged\"\n"
+                  "[[network.expose]]\nport = 80\nhost_port = 8080\n[[network.expose]]\nport = 53\nprotocol = \"udp\"\n"
+                  "[actions.reload]\npath = \"/r\"\nmethod = \"POST\"\n"
+                  "[cloud_init.user_data]\ninline = true\ncontent = \"x\"\n[devices]\npci_passthrough = [\"0\"]\n",
+                  &c, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_true(c.v1 && !c.rootfs && c.initramfs.busybox);
+    assert_string_equal(c.initramfs.busybox_sha256, "00");
+    assert_string_equal(c.manifest.name, "web");
+    assert_string_equal(c.manifest.version, "1.2");
+    assert_string_equal(c.manifest.runtime, "r");
+    assert_int_equal(c.manifest.resources.memory_mb, 512);
+    assert_int_equal(c.manifest.workload.entrypoint.len, 3);
+    assert_string_equal(c.manifest.workload.entrypoint.items[2], "");
+    assert_string_equal(c.manifest.workload.workdir, "/srv");
+    assert_string_equal(strmap_get(&c.manifest.workload.env, "A"), "b");
+    assert_string_equal(c.manifest.workload.exposed_ports.items[0], "80/tcp");
+    assert_string_equal(c.manifest.workload.exposed_ports.items[1], "53/udp");
+    assert_int_equal(c.n_mappings, 2);
+    assert_string_equal(c.mappings[0].source, "./web");
+    assert_string_equal(c.mappings[1].dest, "/srv");
+    assert_int_equal(c.mappings[1].source_at.line, 10);
+    extra = json_text(c.extra);
+    assert_string_equal(extra, "{\"network\":{\"mode\":\"bridged\",\"expose\":[{\"port\":80,\"host_port\":8080},"
+                               "{\"port\":53,\"protocol\":\"udp\"}]},\"actions\":{\"reload\":{\"path\":\"/r\","
+                               "\"method\":\"POST\"}},\"cloud_init\":{\"user_data\":{\"inline\":true,\"content\":"
+                               "\"x\"}},\"devices\":{\"pci_passthrough\":[\"0\"]}}");
+}
+
+/* Names where no manifest.toml gives one; what is 0 there means nothing. */
+static void test_version_1_alone(void **state)
+{
+    static const struct {
+        const char *text, *name;
+    } table[] = {
+        {V1R "[source]\nimage = \"docker.io/library/nginx:alpine\"\n[filesystem]\ntype = \"squashfs\"\n"
+             "size_buffer_mb = 0\npreallocate = false\ncompression_level = 15\n",
+         "nginx"},
+        {V1R "[source]\ndockerfile = \"./Dockerfile\"\ntarget = \"x\"\nbuild_args = { A = \"b\" }\n", "plugin"},
+        {V1 "[init]\npath = \"./i\"\n", "plugin"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        auto_config c = {0};
+        struct vl_error err = {0};
+        const struct config_text from = {
+            .file = "fledge.toml", .text = table[i].text, .len = strlen(table[i].text), .folder = "/nonexistent"};
+
+        if (config_parse(&from, &c, &err) < 0) fail_msg("%s", err.msg);
+        assert_string_equal(c.manifest.name, table[i].name);
+        assert_string_equal(c.manifest.version, "1.0.0");
+        if (i == 0) assert_int_equal(c.fs.level, 15);
+        if (i == 1) assert_string_equal(strmap_get(&c.from.build_args, "A"), "b");
+        if (i == 2) assert_string_equal(c.mappings[0].dest, "/init");
+        if (i == 2) assert_string_equal(c.manifest.agent, "none");
+    }
+}
+
+static void test_bad_manifest_toml(void **state)
+{
+    static const struct {
+        const char *text, *msg;
+    } table[] = {
+        {"a = ", "manifest.toml:1:5: this is not TOML: "},
+        {"name = \"a\"\n", "manifest.toml:1:1: version is missing: add version = \"1.0.0\""},
+        {MT "foo = 1\n", "manifest.toml:4:1: unknown key \"foo\": remove it; the keys here are schema_version, name"},
+        {MT "entrypoint = \"/x\"\n", "manifest.toml:4:1: unknown key \"entrypoint\": it belongs below [workload]"},
+        {"schema_version = \"v2\"\n" MT, "manifest.toml:1:18: schema_version is \"v2\", allowed: \"v1\""},
+        {MT "[workload]\nargs = [\"a\"]\n", "manifest.toml:5:8: workload.args without entrypoint"},
+        {MT "[workload]\nentrypoint = [\"/x\"]\n",
+         "manifest.toml:5:14: workload.entrypoint is an array, expected a string"},
+        {MT "[workload]\nentrypoint = \"/x\"\nargs = [1]\n",
+         "manifest.toml:6:9: workload.args[0] is an integer, expected strings"},
+        {MT "[workload]\n", "manifest.toml:4:1: workload.entrypoint is missing: add entrypoint = \"/usr/"},
+        {MT "[workload]\nentrypoint = \"/x\"\nworkdir = \"x\"\n",
+         "manifest.toml:6:11: workload.workdir is \"x\": write an absolute path"},
+        {MT "[workload]\nentrypoint = \"/x\"\n[resources]\nmemory_mb = 1\n",
+         "manifest.toml:7:13: resources.memory_mb is 1, allowed 48 to"},
+        {MT "[[network.expose]]\nport = 70000\n", "manifest.toml:5:8: network.expose[0].port is 70000, allowed 1 to"},
+        {MT "[[network.expose]]\nprotocol = \"icmp\"\n",
+         "manifest.toml:5:12: network.expose[0].protocol is \"icmp\", allowed: "},
+        {MT "[actions.x]\npath = \"/\"\n", "manifest.toml:4:1: actions.\"x\".method is missing: add method = "},
+        {MT "actions = { a = 1 }\n", "manifest.toml:4:17: actions.\"a\" is an integer, expected a table"},
+        {MT "[devices]\na = [1.5]\n", "manifest.toml:5:6: devices is a float, expected strings, integers"},
+        {MT "[cloud_init]\na = \"\\u0000\"\n", "manifest.toml:5:5: cloud_init contains a NUL character"},
+        {"name = \"a/b\"\nversion = \"1\"\nruntime = \"r\"\n[workload]\nentrypoint = \"/x\"\n",
+         "manifest.toml:1:8: name \"a/b\" may hold letters"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct config c = {.n_mappings = 4711};
+        struct vl_error err = {0};
+
+        if (parse_two(V1, table[i].text, &c, &err) >= 0) fail_msg("accepted:\n%s", table[i].text);
+        if (!str_starts(err.msg, table[i].msg)) fail_msg("expected '%s'\ngot      '%s'", table[i].msg, err.msg);
+        assert_int_equal(c.n_mappings, 4711);
+    }
+}
+
+static void test_init_and_packing(void **state)
+{
+    auto_config c = {0}, d = {0}, e = {0};
+
+    (void)state;
+    parse_good(
+        P M "[init]\npath = \"./i\"\n[initramfs]\nbusybox = true\ncompression = \"lz4\"\ncompression_level = 3\n", &c);
+    assert_int_equal(c.init, INIT_CUSTOM);
+    assert_int_equal(c.n_mappings, 2);
+    assert_string_equal(c.mappings[1].source_name, "init.path");
+    assert_true(c.initramfs.busybox && c.initramfs.packing == PACK_LZ4 && c.initramfs.level == 3);
+    assert_string_equal(c.manifest.agent, "none");
+    assert_int_equal(c.manifest.workload.entrypoint.len, 0);
+    parse_good(R O "[init]\nnone = true\n", &d);
+    assert_int_equal(d.init, INIT_NONE);
+    parse_good(P O M, &e); /* an image in an initramfs: its own program is started */
+    assert_true(!e.rootfs && config_has_image(&e));
+}
+
 /* Deep nesting must not end in a stack that is too small, whatever way it is written. */
 static void test_deep_nesting(void **state)
 {
@@ -330,8 +539,8 @@ static void test_deep_nesting(void **state)
         strbuf_adds(&text, patterns[i][0]);
         for (int n = 0; n < 20000; n++)
             strbuf_adds(&text, patterns[i][1]);
-        assert_true(config_parse("f", text.data, text.len, &c, &err) < 0);
-        assert_true(str_starts(err.msg, "f:"));
+        assert_true(parse(text.data, &c, &err) < 0);
+        assert_true(str_starts(err.msg, "fledge.toml:"));
     }
 }
 
@@ -345,7 +554,7 @@ static void test_too_many_mappings(void **state)
     strbuf_adds(&text, P W);
     for (int n = 0; n <= MAPPINGS_MAX; n++)
         strbuf_adds(&text, "[[file_mappings]]\nsource='a'\ndest='/a'\n");
-    assert_true(config_parse("f", text.data, text.len, &c, &err) < 0);
+    assert_true(parse(text.data, &c, &err) < 0);
     assert_non_null(strstr(err.msg, "there are 2049 file_mappings, allowed 2048"));
 }
 
@@ -355,10 +564,10 @@ static void test_no_file(void **state)
     struct vl_error err = {0};
 
     (void)state;
-    assert_true(config_read("/nonexistent/fledge.toml", &c, &err) < 0);
+    assert_true(config_read("/nonexistent/fledge.toml", NULL, &c, &err) < 0);
     assert_int_equal(err.kind, VL_INVALID);
     assert_true(str_starts(err.msg, "there is no file '/nonexistent/fledge.toml'"));
-    assert_true(config_read("/tmp", &c, &err) < 0);
+    assert_true(config_read("/tmp", NULL, &c, &err) < 0);
 }
 
 int main(void)
@@ -373,6 +582,10 @@ int main(void)
         cmocka_unit_test(test_too_many_mappings),
         cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_rootfs),
+        cmocka_unit_test(test_version_1),
+        cmocka_unit_test(test_version_1_alone),
+        cmocka_unit_test(test_bad_manifest_toml),
+        cmocka_unit_test(test_init_and_packing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

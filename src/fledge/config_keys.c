@@ -11,82 +11,9 @@
 #define PATH_SIZE 160 /* of "file_mappings[12].mode" as messages show it */
 #define NAME_SIZE 24  /* longest key that near misses are looked for, and its NUL */
 
-static const char *const strategies[] = {"initramfs", "oci_rootfs", NULL};
-static const char *const file_systems[] = {"squashfs", "ext4", NULL};
-static const char *const packings[] = {"zstd", "lz4", "gzip", "xz", NULL};
-static const char *const library_choices[] = {"auto", "none", NULL};
-static const char *const types[] = {"http", "exec", NULL};
-
-static const char *const restarts[] = {"no", "on-failure", "always", NULL};
-static const char *const checks[] = {"http", "tcp", "exec", NULL};
-
-static const struct key plugin_keys[] = {
-    {"name", KEY_TEXT, true, "name = \"web\"", NULL, NULL},
-    {"version", KEY_TEXT, true, "version = \"1.0.0\"", NULL, NULL},
-    {"strategy", KEY_TEXT, true, "strategy = \"initramfs\"", NULL, strategies},
-    {"restart", KEY_TEXT, false, "restart = \"on-failure\"", NULL, restarts},
-    {0},
-};
-static const struct key source_keys[] = {
-    {"image", KEY_TEXT, true, "image = \"docker.io/library/nginx:alpine\"", NULL, NULL},
-    {0},
-};
-static const struct key filesystem_keys[] = {
-    {"type", KEY_TEXT, false, "type = \"squashfs\"", NULL, file_systems},
-    {"compression", KEY_TEXT, false, "compression = \"zstd\"", NULL, packings},
-    {"compression_level", KEY_COUNT, false, "compression_level = 15", NULL, NULL},
-    {"size_mb", KEY_NUMBER, false, "size_mb = 2048", NULL, NULL},
-    {"size_buffer_mb", KEY_COUNT, false, "size_buffer_mb = 256", NULL, NULL},
-    {"preallocate", KEY_BOOL, false, "preallocate = true", NULL, NULL},
-    {0},
-};
-static const struct key mapping_keys[] = {
-    {"source", KEY_TEXT, true, "source = \"./program\"", NULL, NULL},
-    {"dest", KEY_TEXT, true, "dest = \"/usr/local/bin/program\"", NULL, NULL},
-    {"mode", KEY_MODE, false, "mode = 0o755", NULL, NULL},
-    {"libraries", KEY_TEXT, false, "libraries = \"auto\"", NULL, library_choices},
-    {0},
-};
-static const struct key workload_keys[] = {
-    {"entrypoint", KEY_TEXTS, false, "entrypoint = [\"/usr/local/bin/program\", \"--option\"]", NULL, NULL},
-    {"env", KEY_MAP, false, "env = { NAME = \"value\" }", NULL, NULL},
-    {"workdir", KEY_TEXT, false, "workdir = \"/srv\"", NULL, NULL},
-    {"user", KEY_TEXT, false, "user = \"1000:1000\"", NULL, NULL},
-    {"type", KEY_TEXT, false, "type = \"exec\"", NULL, types},
-    {"base_url", KEY_TEXT, false, "base_url = \"http://127.0.0.1:80\"", NULL, NULL},
-    {"stop_signal", KEY_TEXT, false, "stop_signal = \"SIGQUIT\"", NULL, NULL},
-    {0},
-};
-static const struct key resources_keys[] = {
-    {"cpu_cores", KEY_NUMBER, false, "cpu_cores = 1", NULL, NULL},
-    {"memory_mb", KEY_NUMBER, false, "memory_mb = 256", NULL, NULL},
-    {0},
-};
-static const struct key health_check_keys[] = {
-    {"type", KEY_TEXT, false, "type = \"http\"", NULL, checks},
-    {"endpoint", KEY_TEXT, false, "endpoint = \"/healthz\"", NULL, NULL},
-    {"port", KEY_NUMBER, false, "port = 8080", NULL, NULL},
-    {"command", KEY_TEXTS, false, "command = [\"/usr/local/bin/check\"]", NULL, NULL},
-    {"timeout_ms", KEY_COUNT, false, "timeout_ms = 120000", NULL, NULL},
-    {"interval_ms", KEY_NUMBER, false, "interval_ms = 10000", NULL, NULL},
-    {"check_timeout_ms", KEY_NUMBER, false, "check_timeout_ms = 2000", NULL, NULL},
-    {"retries", KEY_NUMBER, false, "retries = 3", NULL, NULL},
-    {"start_period_ms", KEY_COUNT, false, "start_period_ms = 5000", NULL, NULL},
-    {0},
-};
-const struct key config_keys[] = {
-    {"plugin", KEY_TABLE, true, "[plugin]", plugin_keys, NULL},
-    {"oci_source", KEY_TABLE, false, "[oci_source]", source_keys, NULL},
-    {"filesystem", KEY_TABLE, false, "[filesystem]", filesystem_keys, NULL},
-    {"file_mappings", KEY_TABLES, false, "[[file_mappings]]", mapping_keys, NULL},
-    {"workload", KEY_TABLE, false, "[workload]", workload_keys, NULL},
-    {"resources", KEY_TABLE, false, "[resources]", resources_keys, NULL},
-    {"health_check", KEY_TABLE, false, "[health_check]", health_check_keys, NULL},
-    {0},
-};
-
 struct check {
     const char *file;
+    const struct key *top; /* of the whole file */
     struct vl_error *err;
 };
 
@@ -167,9 +94,9 @@ static const struct key *near_key(const struct key *keys, const char *name)
 }
 
 /* The table that has a key of this name, for one that stands in the wrong place. */
-static const struct key *key_owner(const char *name)
+static const struct key *key_owner(const struct key *top, const char *name)
 {
-    for (const struct key *k = config_keys; k->name; k++)
+    for (const struct key *k = top; k->name; k++)
         if (find_key(k->keys, name)) return k;
     return NULL;
 }
@@ -188,14 +115,14 @@ static void list_keys(const struct key *keys, char *buf, size_t size)
 
 static int fail_unknown(const struct check *c, const char *path, const struct key *keys, const struct toml_node *item)
 {
-    const struct key *near = near_key(keys, item->key), *owner = key_owner(item->key);
+    const struct key *near = near_key(keys, item->key), *owner = key_owner(c->top, item->key);
     char shown[QUOTED_SIZE], all[PATH_SIZE], within[PATH_SIZE + 8] = "";
 
     if (*path) (void)strf(within, sizeof(within), " in '%s'", path);
     (void)quoted(item->key, shown);
     if (near) return fail_at(c, item->key_at, "unknown key %s%s: did you mean '%s'?", shown, within, near->name);
     if (owner) return fail_at(c, item->key_at, "unknown key %s%s: it belongs below %s", shown, within, owner->example);
-    if ((owner = find_key(config_keys, item->key)))
+    if ((owner = find_key(c->top, item->key)))
         return fail_at(c, item->key_at, "unknown key %s%s: write it as %s", shown, within, owner->example);
     list_keys(keys, all, sizeof(all));
     return fail_at(c, item->key_at, "unknown key %s%s: remove it; the keys here are %s", shown, within, all);
@@ -212,7 +139,8 @@ static int check_string(const struct check *c, const char *path, const struct ke
                         bool allow_empty)
 {
     if (node->type != TOML_STRING)
-        return fail_type(c, path, key, node, key->type == KEY_TEXTS ? "strings" : "a string");
+        return fail_type(c, path, key, node,
+                         key->type == KEY_TEXTS || key->type == KEY_ARGUMENTS ? "strings" : "a string");
     if (strlen(node->text) != node->text_len)
         return fail_at(c, node->at, "%s contains a NUL character: remove it", path);
     if (!allow_empty && node->text_len == 0) return fail_at(c, node->at, "%s is empty: write %s", path, key->example);
@@ -239,10 +167,12 @@ static int check_texts(const struct check *c, const char *path, const struct key
     int r;
 
     if (node->type != TOML_ARRAY) return fail_type(c, path, key, node, "an array of strings");
-    if (node->n_items == 0) return fail_at(c, node->at, "%s is empty: write %s", path, key->example);
+    if (node->n_items == 0 && key->type == KEY_TEXTS)
+        return fail_at(c, node->at, "%s is empty: write %s", path, key->example);
     for (size_t i = 0; i < node->n_items; i++) {
         (void)strf(item_path, sizeof(item_path), "%s[%zu]", path, i);
-        if ((r = check_string(c, item_path, key, &node->items[i], i > 0)) < 0) return r;
+        r = check_string(c, item_path, key, &node->items[i], i > 0 || key->type == KEY_ARGUMENTS);
+        if (r < 0) return r;
     }
     return 0;
 }
@@ -301,12 +231,40 @@ static int check_tables(const struct check *c, const char *path, const struct ke
     return 0;
 }
 
+static int check_named(const struct check *c, const char *path, const struct key *key, const struct toml_node *node)
+{
+    char item_path[PATH_SIZE], shown[QUOTED_SIZE];
+    int r;
+
+    if (node->type != TOML_TABLE) return fail_type(c, path, key, node, "a table of tables");
+    for (size_t i = 0; i < node->n_items; i++) {
+        (void)strf(item_path, sizeof(item_path), "%s.%s", path, quoted(node->items[i].key, shown));
+        if (node->items[i].type != TOML_TABLE) return fail_type(c, item_path, key, &node->items[i], "a table");
+        if ((r = check_table(c, item_path, key->keys, &node->items[i])) < 0) return r;
+    }
+    return 0;
+}
+
+/* What goes into JSON as it is; the depth is bounded by TOML_DEPTH_MAX. */
+static int check_any(const struct check *c, const char *path, const struct key *key, const struct toml_node *node)
+{
+    int r;
+
+    if (node->type == TOML_FLOAT || node->type == TOML_DATE)
+        return fail_type(c, path, key, node, "strings, integers, booleans, arrays and tables");
+    if (node->type == TOML_STRING) return check_string(c, path, key, node, true);
+    for (size_t i = 0; i < node->n_items; i++)
+        if ((r = check_any(c, path, key, &node->items[i])) < 0) return r;
+    return 0;
+}
+
 static int check_value(const struct check *c, const char *path, const struct key *key, const struct toml_node *node)
 {
     switch (key->type) {
     case KEY_TEXT:
         return check_text(c, path, key, node);
     case KEY_TEXTS:
+    case KEY_ARGUMENTS:
         return check_texts(c, path, key, node);
     case KEY_MAP:
         return check_map(c, path, key, node);
@@ -322,6 +280,11 @@ static int check_value(const struct check *c, const char *path, const struct key
         return check_table(c, path, key->keys, node);
     case KEY_TABLES:
         return check_tables(c, path, key, node);
+    case KEY_NAMED:
+        return check_named(c, path, key, node);
+    case KEY_ANY:
+        if (node->type != TOML_TABLE) return fail_type(c, path, key, node, "a table");
+        return check_any(c, path, key, node);
     }
     return 0;
 }
@@ -346,37 +309,9 @@ static int check_table(const struct check *c, const char *path, const struct key
     return 0;
 }
 
-/* What one strategy needs and the other has no use for. */
-static int check_strategy(const struct check *c, const struct toml_node *root)
+int keys_check(const char *file, const struct key *keys, const struct toml_node *root, struct vl_error *err)
 {
-    const struct toml_node *source = toml_get(root, "oci_source"), *fs = toml_get(root, "filesystem");
-    const struct toml_node *workload = toml_get(root, "workload");
-    bool rootfs = keys_say_rootfs(root);
+    const struct check c = {file, keys, err};
 
-    if (rootfs && !source)
-        return fail_at(c, root->at, "oci_source is missing: add [oci_source] with %s", source_keys[0].example);
-    if (!rootfs && (source || fs))
-        return fail_at(c, (source ? source : fs)->key_at,
-                       "'%s' is of strategy = \"oci_rootfs\": remove it, or write that strategy",
-                       source ? "oci_source" : "filesystem");
-    if (rootfs) return 0;
-    if (!workload) return fail_at(c, root->at, "workload is missing: add [workload]");
-    if (toml_get(workload, "entrypoint")) return 0;
-    return fail_at(c, workload->at, "workload.entrypoint is missing: add %s", workload_keys[0].example);
-}
-
-bool keys_say_rootfs(const struct toml_node *root)
-{
-    const struct toml_node *strategy = toml_get(toml_get(root, "plugin"), "strategy");
-
-    return strategy && strategy->type == TOML_STRING && str_eq(strategy->text, "oci_rootfs");
-}
-
-int keys_check(const char *file, const struct toml_node *root, struct vl_error *err)
-{
-    const struct check c = {file, err};
-    int r;
-
-    if ((r = check_table(&c, "", config_keys, root)) < 0) return r;
-    return check_strategy(&c, root);
+    return check_table(&c, "", keys, root);
 }

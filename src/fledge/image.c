@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/str.h"
+#include "fledge/busybox.h"
 #include "fledge/elf.h"
 #include "fledge/entrypoint.h"
 #include "fledge/libraries.h"
@@ -50,28 +51,31 @@ static int add_kestrel(struct tree *t, const char *kestrel, struct vl_error *err
     return tree_add_file(t, "/init", kestrel, &st, 0755, ORIGIN_KESTREL, err);
 }
 
-/* While the kernel unpacks the archive, both are in memory. */
-static int check_memory(const struct config *c, const struct tree *t, struct vl_error *err)
+int image_check_memory(const struct config *c, uint64_t bytes, struct vl_error *err)
 {
-    uint64_t size = tree_size(t), memory = (uint64_t)c->manifest.resources.memory_mb;
-    uint64_t need = 2 * (size / MIB) + 16;
+    uint64_t memory = (uint64_t)c->manifest.resources.memory_mb, need = 2 * (bytes / MIB) + 16;
 
     if (memory >= need) return 0;
     return vl_fail(err, VL_INVALID,
                    "%s: the image has %" PRIu64 " MB and cannot boot in %" PRIu64
                    " MB of memory: map less, or write memory_mb = %" PRIu64 " below [resources]",
-                   c->file, size / MIB, memory, need + 64);
+                   c->file, bytes / MIB, memory, need + 64);
 }
 
 int image_plan_layer(const struct config *c, const struct image_sources *from, struct tree **ret,
                      struct strv *ret_brought, struct vl_error *err)
 {
+    bool agent = !c->rootfs && c->init == INIT_KESTREL && from->kestrel;
     auto_(tree_freep) struct tree *t = NULL;
     int r;
 
     if ((r = tree_new(&t, err)) < 0) return r;
+    /* First: a mapping that wants /init is told so. */
+    if (agent && (r = add_kestrel(t, from->kestrel, err)) < 0) return r;
     if ((r = mappings_apply(c, from->folder, from->output, t, err)) < 0) return r;
     if ((r = libraries_add(c, t, ret_brought, err)) < 0) return r;
+    if (c->initramfs.busybox && (r = busybox_add(c, t, from->job, err)) < 0) return r;
+    if (!c->rootfs && (r = add_skeleton(t, err)) < 0) return r;
     *ret = take_ptr(t);
     return 0;
 }
@@ -82,13 +86,9 @@ int image_plan(const struct config *c, const struct image_sources *from, struct 
     auto_(tree_freep) struct tree *t = NULL;
     int r;
 
-    if ((r = tree_new(&t, err)) < 0) return r;
-    if ((r = add_kestrel(t, from->kestrel, err)) < 0) return r; /* first: a mapping that wants /init is told so */
-    if ((r = mappings_apply(c, from->folder, from->output, t, err)) < 0) return r;
-    if ((r = libraries_add(c, t, ret_brought, err)) < 0) return r;
-    if ((r = add_skeleton(t, err)) < 0) return r;
+    if ((r = image_plan_layer(c, from, &t, ret_brought, err)) < 0) return r;
     if ((r = entrypoint_check(c, t, err)) < 0) return r;
-    if ((r = check_memory(c, t, err)) < 0) return r;
+    if ((r = image_check_memory(c, tree_size(t), err)) < 0) return r;
     *ret = take_ptr(t);
     return 0;
 }

@@ -4,16 +4,23 @@
 #pragma once
 #include "fledge/config_file.h"
 #include "fledge/tree.h"
+#include "oci/job.h"
 
 struct image_sources {
     const char *folder;  /* of the configuration: sources are relative to it */
     const char *output;  /* where the artifact goes */
-    const char *kestrel; /* becomes /init */
+    const char *kestrel; /* becomes /init of an initramfs; NULL: it is left out, as nothing is going to be written */
+    const struct oci_job *job;
 };
 
-/* Of a rootfs: its mappings alone, to be laid over what is in the image. */
+/* Of an image: what is laid over it. */
 int image_plan_layer(const struct config *c, const struct image_sources *from, struct tree **ret,
                      struct strv *ret_brought, struct vl_error *err);
-/* ret_brought, if not NULL, gets a line for each library that came along. *ret is the caller's. */
+/*
+ * Of an initramfs without an image: all of it. ret_brought, if not NULL, gets a line for each library that came along.
+ * *ret is the caller's.
+ */
 int image_plan(const struct config *c, const struct image_sources *from, struct tree **ret, struct strv *ret_brought,
                struct vl_error *err);
+/* While a kernel unpacks an archive, both are in memory. */
+int image_check_memory(const struct config *c, uint64_t bytes, struct vl_error *err);

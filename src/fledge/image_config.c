@@ -162,7 +162,7 @@ int image_config_json(const struct oci_image *image, const char *reference, json
 
 /* --- the program ------------------------------------------------------------------------------------------------- */
 
-static bool is_program(const struct oci_index *x, const char *path)
+bool image_is_program(const struct oci_index *x, const char *path)
 {
     uint32_t node = oci_index_find(x, path);
     const struct oci_inode *inode = node == OCI_NONE ? NULL : oci_inode(x, oci_node(x, node)->inode);
@@ -179,13 +179,14 @@ int image_program_check(const struct oci_index *x, const struct workload *w, con
 
     if (!folder) folder = "/";
     if (strchr(program, '/')) {
-        if (strf(full, sizeof(full), "%s/%s", folder, program) > 0 && is_program(x, full)) return 0;
+        if (strf(full, sizeof(full), "%s/%s", folder, program) > 0 && image_is_program(x, full)) return 0;
     } else {
         const char *end;
 
         for (const char *entry = path && *path ? path : WORKLOAD_PATH; *entry; entry = *end ? end + 1 : end) {
             end = strchrnul(entry, ':');
-            if (strf(full, sizeof(full), "%.*s/%s", (int)(end - entry), entry, program) > 0 && is_program(x, full))
+            if (strf(full, sizeof(full), "%.*s/%s", (int)(end - entry), entry, program) > 0 &&
+                image_is_program(x, full))
                 return 0;
         }
     }

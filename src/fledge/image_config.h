@@ -12,6 +12,8 @@
  */
 int image_config_json(const struct oci_image *image, const char *reference, json_t **ret, struct vl_error *err);
 
+/* It may be executed; links are followed. */
+bool image_is_program(const struct oci_index *x, const char *path);
 struct workload;
 /* What kestrel would not find in the image: the program, or that it may be executed. VL_INVALID. */
 int image_program_check(const struct oci_index *x, const struct workload *w, const char *reference,

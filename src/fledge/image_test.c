@@ -7,12 +7,21 @@
 #define HEAD              "[plugin]\nname = \"t\"\nversion = \"1\"\nstrategy = \"initramfs\"\n"
 #define MAP(source, dest) "[[file_mappings]]\nsource = \"" source "\"\ndest = \"" dest "\"\n"
 
+static const struct oci_job job;
+
+static int parse(const char *text, struct config *c, struct vl_error *err)
+{
+    const struct config_text from = {.file = "f.toml", .text = text, .len = strlen(text)};
+
+    return config_parse(&from, c, err);
+}
+
 static int plan(const char *text, struct tree **ret, struct vl_error *err)
 {
-    const struct image_sources from = {".", "out", "kestrel"};
+    const struct image_sources from = {".", "out", "kestrel", &job};
     auto_config c = {0};
 
-    if (config_parse("f.toml", text, strlen(text), &c, err) < 0) fail_msg("%s", err->msg);
+    if (parse(text, &c, err) < 0) fail_msg("%s", err->msg);
     return image_plan(&c, &from, ret, NULL, err);
 }
 
@@ -169,11 +178,9 @@ static void test_kestrel_must_be_a_static_program(void **state)
     struct vl_error err = {0};
 
     (void)state;
-    assert_int_equal(config_parse("f.toml", HEAD "[workload]\nentrypoint = [\"x\"]\n",
-                                  strlen(HEAD "[workload]\nentrypoint = [\"x\"]\n"), &c, &err),
-                     0);
+    assert_int_equal(parse(HEAD "[workload]\nentrypoint = [\"x\"]\n", &c, &err), 0);
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        const struct image_sources from = {".", "out", table[i]};
+        const struct image_sources from = {".", "out", table[i], &job};
         struct tree *t = NULL;
 
         assert_true(image_plan(&c, &from, &t, NULL, &err) < 0);

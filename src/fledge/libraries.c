@@ -371,7 +371,7 @@ static int collect(const struct node *node, void *arg)
 
     if (node->type != NODE_FILE || node->origin < 0) return 0;
     /* An image has libraries of its own, which the host's might not fit. */
-    if (p->config->rootfs && p->config->mappings[node->origin].libraries != LIBRARIES_AUTO) return 0;
+    if (config_has_image(p->config) && p->config->mappings[node->origin].libraries != LIBRARIES_AUTO) return 0;
     if (p->config->mappings[node->origin].libraries == LIBRARIES_NONE) return 0;
     if (p->len == p->cap) {
         size_t cap = p->cap ? 2 * p->cap : 16;

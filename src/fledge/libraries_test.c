@@ -27,8 +27,11 @@ static void add_mapping(struct case_ *c, const char *source, const char *dest, e
 
     config->mappings = reallocarray(config->mappings, config->n_mappings + 1, sizeof(struct mapping));
     assert_non_null(config->mappings);
-    config->mappings[config->n_mappings++] = (struct mapping){
-        .source = strdup(source), .dest = strdup(dest), .mode = -1, .libraries = libraries, .source_at = {7, 10}};
+    config->mappings[config->n_mappings++] = (struct mapping){.source = strdup(source),
+                                                              .dest = strdup(dest),
+                                                              .mode = -1,
+                                                              .libraries = libraries,
+                                                              .source_at = {.line = 7, .column = 10}};
 }
 
 static int run(struct case_ *c)

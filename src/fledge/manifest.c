@@ -37,7 +37,7 @@ int manifest_write(const struct manifest *m, const struct built *b, char **ret, 
     json_auto_t *j = schema_encode(&manifest_schema, m);
 
     if (!checksum || !j || drop_labels(j) < 0 || set_medium(j, b, checksum) < 0 ||
-        !(text = json_dumps(j, JSON_INDENT(2))))
+        (b->extra && json_object_update_missing(j, (json_t *)b->extra) < 0) || !(text = json_dumps(j, JSON_INDENT(2))))
         return vl_fail_errno(err, ENOMEM, "encode the manifest");
     strbuf_adds(&line, text);
     strbuf_adds(&line, "\n");

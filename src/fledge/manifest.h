@@ -8,7 +8,8 @@
 struct built {
     const char *url, *hex;
     uint64_t size;
-    const char *fstype; /* NULL: an initramfs; else the file system of the disk image */
+    const char *fstype;  /* NULL: an initramfs; else the file system of the disk image */
+    const json_t *extra; /* keys that only later versions understand; NULL: none */
 };
 /* The manifest as indented JSON, the caller's. */
 int manifest_write(const struct manifest *m, const struct built *b, char **ret, struct vl_error *err);

@@ -54,7 +54,7 @@ static int fail_source(const struct walk *w, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    return config_fail(w->config, w->mapping->source_at, w->err, "file_mappings[%d].source: %s", w->index, text);
+    return config_fail(w->config, w->mapping->source_at, w->err, "%s: %s", w->mapping->source_name, text);
 }
 
 static int no_memory(const struct walk *w)
@@ -237,14 +237,14 @@ static int set_paths(struct walk *w, const char *folder)
     int r = image_path(m->dest, &dest);
 
     if (r == -EINVAL && *m->dest == '/')
-        return config_fail(w->config, m->dest_at, w->err,
-                           "file_mappings[%d].dest '%s' has a '..': write the path without it", w->index, m->dest);
+        return config_fail(w->config, m->dest_at, w->err, "%s '%s' has a '..': write the path without it", m->dest_name,
+                           m->dest);
     if (r == -EINVAL)
-        return config_fail(w->config, m->dest_at, w->err, "file_mappings[%d].dest '%s' is not absolute: write '/%s'",
-                           w->index, m->dest, m->dest);
+        return config_fail(w->config, m->dest_at, w->err, "%s '%s' is not absolute: write '/%s'", m->dest_name, m->dest,
+                           m->dest);
     if (r == -ENAMETOOLONG)
-        return config_fail(w->config, m->dest_at, w->err, "file_mappings[%d].dest has %zu bytes, allowed %d", w->index,
-                           strlen(m->dest), IMAGE_PATH_MAX);
+        return config_fail(w->config, m->dest_at, w->err, "%s has %zu bytes, allowed %d", m->dest_name, strlen(m->dest),
+                           IMAGE_PATH_MAX);
     if (r < 0) return no_memory(w);
     strbuf_adds(&w->image, dest);
     if (*m->source != '/' && !str_eq(folder, ".")) strbuf_addf(&w->host, "%s/", folder);

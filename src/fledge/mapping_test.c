@@ -15,8 +15,10 @@ static void make_config(struct config *c, const struct mapping *mappings, size_t
         c->mappings[i] = mappings[i];
         c->mappings[i].source = strdup(mappings[i].source);
         c->mappings[i].dest = strdup(mappings[i].dest);
-        c->mappings[i].source_at = (struct toml_place){(unsigned)(i + 1) * 10 + 1, 10};
-        c->mappings[i].dest_at = (struct toml_place){(unsigned)(i + 1) * 10 + 2, 8};
+        c->mappings[i].source_at = (struct toml_place){.line = (unsigned)(i + 1) * 10 + 1, .column = 10};
+        c->mappings[i].dest_at = (struct toml_place){.line = (unsigned)(i + 1) * 10 + 2, .column = 8};
+        (void)strf(c->mappings[i].source_name, sizeof(c->mappings[i].source_name), "file_mappings[%zu].source", i);
+        (void)strf(c->mappings[i].dest_name, sizeof(c->mappings[i].dest_name), "file_mappings[%zu].dest", i);
     }
 }
 

@@ -8,13 +8,15 @@
 
 #include "base/str.h"
 #include "fledge/archive.h"
+#include "fledge/cpio_sink.h"
+#include "fledge/dockerfile.h"
 #include "fledge/image.h"
 #include "fledge/image_config.h"
 #include "oci/ext4.h"
 #include "oci/merge.h"
 #include "oci/source.h"
 
-#define FORMAT   1 /* of what is made of an image: a change makes all results in caches void */
+#define FORMAT   2 /* of what is made of an image: a change makes all results in caches void */
 #define MAPPINGS "mappings.tar"
 #define IMAGE    "image"
 #define MIB      ((uint64_t)1 << 20)
@@ -22,7 +24,9 @@
 struct work {
     const struct build_opts *opts;
     struct config *c;
+    const struct image_sources *from;
     struct oci_job job;
+    const char *name; /* of the image, for people */
     struct oci_ref ref;
     struct oci_source *source;
     struct rootfs rootfs;
@@ -48,16 +52,15 @@ static void work_done(struct work *w)
 
 /* --- what goes over the image ------------------------------------------------------------------------------------ */
 
-static int write_mappings(struct work *w, const char *folder, const char *output, struct strv *brought)
+static int write_mappings(struct work *w, struct strv *brought)
 {
     const struct archive_opts opts = {.mtime = w->opts->mtime, .layer = true, .stop = w->opts->stop};
-    const struct image_sources from = {.folder = folder, .output = output};
     auto_(tree_freep) struct tree *tree = NULL;
     uint64_t size;
     int r;
 
-    if (w->c->n_mappings == 0) return 0;
-    if ((r = image_plan_layer(w->c, &from, &tree, brought, w->err)) < 0) return r;
+    if (w->c->rootfs && w->c->n_mappings == 0) return 0;
+    if ((r = image_plan_layer(w->c, w->from, &tree, brought, w->err)) < 0) return r;
     w->mappings_fd = openat(w->rootfs.cache->work_fd, MAPPINGS, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (w->mappings_fd < 0) return vl_fail_errno(w->err, errno, "write the mapped files");
     return archive_write_tree(tree, w->mappings_fd, &opts, &size, w->err);
@@ -67,13 +70,19 @@ static int write_mappings(struct work *w, const char *folder, const char *output
 static int make_key(struct work *w)
 {
     const struct filesystem *fs = &w->c->fs;
+    const struct initramfs *i = &w->c->initramfs;
     char mappings[SHA256_HEX + 1] = "";
     auto_(strbuf_done) struct strbuf text = {0};
     int r;
 
     if (w->mappings_fd >= 0 && (r = sha256_fd(w->mappings_fd, mappings, NULL, w->err)) < 0) return r;
-    strbuf_addf(&text, "%d %s %s %d %d %d %" PRIu64 " %" PRIu64 " %d", FORMAT, w->rootfs.hex, mappings, (int)fs->type,
-                (int)fs->packing, fs->level, fs->size_mb, fs->free_mb, fs->preallocate);
+    strbuf_addf(&text, "%d %s %s ", FORMAT, w->rootfs.hex, mappings);
+    if (w->c->rootfs)
+        strbuf_addf(&text, "%d %d %d %" PRIu64 " %" PRIu64 " %d", (int)fs->type, (int)fs->packing, fs->level,
+                    fs->size_mb, fs->free_mb, fs->preallocate);
+    else
+        strbuf_addf(&text, "cpio %d %d", (int)i->packing, i->level);
+    strbuf_addf(&text, " %d %s", (int)w->c->init, w->c->init_path ? w->c->init_path : "");
     if (text.failed) return vl_fail_errno(w->err, ENOMEM, "name the result");
     sha256_text(text.data, text.len, w->key);
     return 0;
@@ -88,12 +97,20 @@ static int complete(struct work *w, const struct oci_image *image)
     int r;
 
     if (!name || !version) return vl_fail_errno(w->err, ENOMEM, "name the plugin");
-    if (image->config.entrypoint.len + image->config.cmd.len == 0 && w->c->entrypoint_at.line == 0)
+    if (w->c->init == INIT_KESTREL && image->config.entrypoint.len + image->config.cmd.len == 0 &&
+        w->c->entrypoint_at.line == 0)
         return vl_fail(w->err, VL_INVALID,
-                       "the image '%s' names no program to start: write entrypoint = [...] below [workload]%s",
-                       w->ref.text, w->c->root ? "" : " of a fledge.toml (fledge init)");
-    if ((r = image_config_json(image, w->ref.text, &said, w->err)) < 0) return r;
+                       "the image '%s' names no program to start: write entrypoint = [...] below [workload]%s", w->name,
+                       w->c->root ? "" : " of a fledge.toml (fledge init)");
+    if ((r = image_config_json(image, w->name, &said, w->err)) < 0) return r;
     return config_complete(w->c, said, name, version, w->err);
+}
+
+/* Of a rootfs whose PID 1 is not kestrel: the program of the image that becomes it. */
+static int set_init(struct work *w, const char *path)
+{
+    if (!w->c->rootfs || w->c->init == INIT_KESTREL) return 0;
+    return string_set(&w->c->manifest.init, path) < 0 ? vl_fail_errno(w->err, ENOMEM, "write the manifest") : 0;
 }
 
 /* The configuration is in the record, so that neither source nor layers are asked. */
@@ -111,7 +128,8 @@ static int complete_from_record(struct work *w)
     image.n_layers = listed->n_layers;
     if ((r = json_parse(text, strlen(text), "the image's configuration", &doc, w->err)) < 0) return r;
     if ((r = oci_config_decode(doc, "the image's configuration", &image, w->err)) < 0) return r;
-    return complete(w, &image);
+    if ((r = complete(w, &image)) < 0) return r;
+    return set_init(w, w->rootfs.result.notes.len > 0 ? w->rootfs.result.notes.items[0] : NULL);
 }
 
 /* --- making it --------------------------------------------------------------------------------------------------- */
@@ -128,6 +146,18 @@ static int index_layers(struct work *w, struct oci_layers *layers, struct oci_in
     return oci_index_layers(layers, &w->job, ret, w->err);
 }
 
+static int write_cpio(struct work *w, const struct oci_layers *layers, const struct oci_index *x, int fd)
+{
+    const struct initramfs *i = &w->c->initramfs;
+    struct oci_totals totals;
+    int r;
+
+    oci_index_totals(x, &totals);
+    if ((r = image_check_memory(w->c, totals.bytes, w->err)) < 0) return r;
+    const struct pack_opts opts = {.packing = i->packing, .level = i->level, .size = totals.bytes};
+    return cpio_write(layers, x, &opts, fd, &w->job, w->err);
+}
+
 static int write_image(struct work *w, const struct oci_layers *layers, const struct oci_index *x)
 {
     auto_free char *path = strf_new("%s/" IMAGE, w->rootfs.cache->work_path);
@@ -142,8 +172,30 @@ static int write_image(struct work *w, const struct oci_layers *layers, const st
 
     if (!path) return vl_fail_errno(w->err, ENOMEM, "write the image");
     if (fd < 0) return vl_fail_errno(w->err, errno, "make %s", path);
+    if (!w->c->rootfs) return write_cpio(w, layers, x, fd);
     return fs->type == FS_EXT4 ? ext4_write(layers, x, &ext4, path, &w->job, w->err)
                                : sqfs_write(layers, x, &sqfs, path, &w->job, w->err);
+}
+
+/* What is started has to be there: PID 1, or what kestrel starts. */
+static int check_program(struct work *w, const struct oci_index *x)
+{
+    static const char *const usual[] = {"/sbin/init", "/etc/init", "/bin/init", NULL}; /* as kernels look for it */
+    const char *const of_archive[] = {"/init", NULL}, *const chosen[] = {w->c->init_path, NULL};
+    const char *const *paths = !w->c->rootfs ? of_archive : w->c->init == INIT_CUSTOM ? chosen : usual;
+    int r;
+
+    if (w->c->init == INIT_KESTREL) return image_program_check(x, &w->c->manifest.workload, w->name, w->err);
+    for (; *paths; paths++) {
+        if (!image_is_program(x, *paths)) continue;
+        if ((r = set_init(w, *paths)) < 0) return r;
+        return strv_add(&w->rootfs.result.notes, *paths) < 0 ? vl_fail_errno(w->err, ENOMEM, "keep the result") : 0;
+    }
+    return config_fail(w->c, w->c->init_at, w->err, "the image '%s' holds no program %s: %s", w->name,
+                       !w->c->rootfs               ? "/init"
+                       : w->c->init == INIT_CUSTOM ? w->c->init_path
+                                                   : "/sbin/init, /etc/init or /bin/init",
+                       w->c->init == INIT_CUSTOM ? "correct init.path" : "map one there, or write init.path");
 }
 
 static int make(struct work *w)
@@ -159,7 +211,7 @@ static int make(struct work *w)
     if ((r = oci_source_config(w->source, &config, w->err)) < 0) return r;
     if ((r = complete(w, image)) < 0) return r;
     if ((r = index_layers(w, &layers, &x)) < 0) return r;
-    if ((r = image_program_check(x, &w->c->manifest.workload, w->ref.text, w->err)) < 0) return r;
+    if ((r = check_program(w, x)) < 0) return r;
     if ((r = write_image(w, &layers, x)) < 0) return r;
     oci_index_totals(x, &totals);
     w->rootfs.result.files = totals.files + totals.others;
@@ -168,14 +220,29 @@ static int make(struct work *w)
     return oci_result_keep(w->rootfs.cache, w->key, IMAGE, &w->rootfs.result, w->err);
 }
 
-static int run(struct work *w, const char *folder, const char *output, struct strv *brought)
+static int find_image(struct work *w)
+{
+    const struct oci_from *f = &w->c->from;
+    auto_free char *built = NULL;
+    int r;
+
+    if ((r = oci_cache_open(NULL, &w->rootfs.cache, w->err)) < 0) return r;
+    w->name = f->image ? f->image : f->dockerfile;
+    if (f->dockerfile) {
+        r = dockerfile_build(w->c, w->from->folder, w->opts->mtime, w->rootfs.cache, &w->job, &built, w->err);
+        return r < 0 ? r : oci_ref_parse(built, ".", &w->ref, w->err);
+    }
+    if ((r = oci_ref_parse(f->image, w->from->folder, &w->ref, w->err)) < 0 && w->c->root)
+        return config_fail(w->c, f->at, w->err, "%s", strdupa(w->err->msg));
+    return r;
+}
+
+static int run(struct work *w, struct strv *brought)
 {
     int r;
 
-    if ((r = oci_ref_parse(w->c->image, folder, &w->ref, w->err)) < 0)
-        return w->c->root ? config_fail(w->c, w->c->image_at, w->err, "%s", strdupa(w->err->msg)) : r;
-    if ((r = oci_cache_open(NULL, &w->rootfs.cache, w->err)) < 0) return r;
-    if ((r = write_mappings(w, folder, output, brought)) < 0) return r;
+    if ((r = find_image(w)) < 0) return r;
+    if ((r = write_mappings(w, brought)) < 0) return r;
     if ((r = oci_source_open(w->rootfs.cache, &w->ref, &w->job, &w->source, w->err)) < 0) return r;
     memcpy(w->rootfs.hex, oci_source_image(w->source)->hex, sizeof(w->rootfs.hex));
     w->rootfs.n_layers = oci_source_image(w->source)->n_layers;
@@ -184,15 +251,14 @@ static int run(struct work *w, const char *folder, const char *output, struct st
     return w->rootfs.cached ? complete_from_record(w) : make(w);
 }
 
-int rootfs_build(const struct build_opts *opts, struct config *c, const char *folder, const char *output,
-                 struct rootfs *ret, struct strv *brought, struct vl_error *err)
+int rootfs_build(const struct build_opts *opts, struct config *c, const struct image_sources *from, struct rootfs *ret,
+                 struct strv *brought, struct vl_error *err)
 {
-    auto_(work_done) struct work w = {.opts = opts, .c = c, .mappings_fd = -1, .err = err};
+    auto_(work_done) struct work w = {.opts = opts, .c = c, .from = from, .mappings_fd = -1, .err = err};
     int r;
 
-    w.job = (struct oci_job){
-        .max_bytes = opts->max_bytes, .timeout_s = opts->timeout_s, .stop = opts->stop, .progress = opts->progress};
-    if ((r = run(&w, folder, output, brought)) < 0) return r;
+    w.job = *from->job;
+    if ((r = run(&w, brought)) < 0) return r;
     *ret = w.rootfs;
     w.rootfs = (struct rootfs){0};
     return 0;

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Strategy "oci_rootfs": from an image to a disk image in the cache, by its digest and the options: made once. */
+/*
+ * From an OCI image to an artifact in the cache, by its digest and the options: made once. Of strategy "oci_rootfs"
+ * that is a disk image, of "initramfs" an archive.
+ */
 #pragma once
 #include "fledge/build.h"
 #include "fledge/config_file.h"
+#include "fledge/image.h"
 #include "oci/cache.h"
 
 struct rootfs {
@@ -16,8 +20,8 @@ void rootfs_done(struct rootfs *r);
 #define auto_rootfs auto_(rootfs_done) struct rootfs
 
 /*
- * `folder` and `output` as image.h has them. The configuration's manifest is completed by what the image says; name and
- * version are taken where there is no file. brought: as image.h.
+ * The configuration's manifest is completed by what the image says; name and version are taken where there is no file.
+ * brought: as image.h.
  */
-int rootfs_build(const struct build_opts *opts, struct config *c, const char *folder, const char *output,
-                 struct rootfs *ret, struct strv *brought, struct vl_error *err);
+int rootfs_build(const struct build_opts *opts, struct config *c, const struct image_sources *from, struct rootfs *ret,
+                 struct strv *brought, struct vl_error *err);

@@ -44,7 +44,7 @@ void set_problem(toml_problem *problem, toml_place at, std::string_view text)
 
 toml_place place_of(const toml::source_region &region)
 {
-    return {region.begin.line, region.begin.column};
+    return {region.begin.line, region.begin.column, 0};
 }
 
 int copy_text(std::string_view from, char **ret, size_t *ret_len)
@@ -171,7 +171,7 @@ bool too_many_dots(std::string_view text, toml_problem *problem)
             line++;
         }
         if (in_line <= DOTS_PER_LINE_MAX && all <= DOTS_MAX) continue;
-        set_problem(problem, {line, 1}, "too many dots: shorten the line");
+        set_problem(problem, {line, 1, 0}, "too many dots: shorten the line");
         return true;
     }
     return false;
@@ -205,4 +205,11 @@ extern "C" void toml_free(toml_node *root)
     if (!root) return;
     done(root);
     std::free(root);
+}
+
+extern "C" void toml_set_file(toml_node *root, unsigned file)
+{
+    root->at.file = root->key_at.file = file;
+    for (size_t i = 0; i < root->n_items; i++)
+        toml_set_file(&root->items[i], file);
 }

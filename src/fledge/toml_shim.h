@@ -18,6 +18,7 @@ enum toml_type { TOML_TABLE, TOML_ARRAY, TOML_STRING, TOML_INTEGER, TOML_FLOAT, 
 
 struct toml_place {
     unsigned line, column; /* from 1 */
+    unsigned file;         /* 0, or what toml_set_file said */
 };
 
 struct toml_node {
@@ -44,6 +45,8 @@ struct toml_problem {
  */
 int toml_parse_text(const char *text, size_t len, struct toml_node **ret, struct toml_problem *problem);
 void toml_free(struct toml_node *root); /* NULL is fine */
+/* Of all places in it. */
+void toml_set_file(struct toml_node *root, unsigned file);
 
 #ifdef __cplusplus
 }

@@ -62,6 +62,8 @@ const struct node *tree_root(const struct tree *t)
 const char *origin_name(int origin, char buf[static 32])
 {
     switch (origin) {
+    case ORIGIN_BUSYBOX:
+        return "busybox";
     case ORIGIN_PARENT:
         return "a path below it";
     case ORIGIN_SKELETON:

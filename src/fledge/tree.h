@@ -18,6 +18,7 @@ enum node_type { NODE_FOLDER, NODE_FILE, NODE_LINK, NODE_DEVICE };
 
 /* Who put it there, for messages about two that want the same place. */
 enum node_origin {
+    ORIGIN_BUSYBOX = -5,
     ORIGIN_PARENT = -4,
     ORIGIN_SKELETON = -3,
     ORIGIN_KESTREL = -2,

@@ -16,7 +16,7 @@ static void check_manifest(const struct manifest *m)
     auto_manifest again = {0};
     struct vl_error err = {0};
 
-    const struct built built = {"/a.cpio.zst", hex, 1, NULL};
+    const struct built built = {.url = "/a.cpio.zst", .hex = hex, .size = 1};
     must(manifest_write(m, &built, &text, &err) == 0);
     must(json_parse(text, strlen(text), "manifest", &j, &err) == 0);
     must(manifest_decode(j, "manifest", &again, NULL, NULL, &err) == 0);
@@ -25,11 +25,20 @@ static void check_manifest(const struct manifest *m)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    /* manifest.toml is what follows the first form feed, which no TOML holds. */
+    const char *text = (const char *)data, *feed = size ? memchr(text, '\f', size) : NULL;
+    size_t len = feed ? (size_t)(feed - text) : size;
+    const struct config_text from = {.file = "input",
+                                     .text = text,
+                                     .len = len,
+                                     .manifest_file = "manifest",
+                                     .manifest = feed ? feed + 1 : NULL,
+                                     .manifest_len = feed ? size - len - 1 : 0};
     auto_config c = {0};
     struct vl_error err = {0};
 
-    if (config_parse("input", (const char *)data, size, &c, &err) < 0) {
-        must(err.kind == VL_INVALID && str_starts(err.msg, "input:"));
+    if (config_parse(&from, &c, &err) < 0) {
+        must(err.kind == VL_INVALID && (str_starts(err.msg, "input:") || str_starts(err.msg, "manifest:")));
         must(!c.file && c.n_mappings == 0);
         return 0;
     }
