@@ -7,6 +7,7 @@
 
 #define SEGMENTS_MAX 256
 #define TAGS_MAX     4096
+#define NAMES_MAX    (16UL * 1024 * 1024) /* bytes of the table of names */
 #define NEEDED_MAX   1024
 #define TEXT_MAX     4096 /* a path or a list of folders, with its NUL */
 
@@ -149,6 +150,23 @@ static int add_needed(const struct image *im, uint64_t at, struct elf *e)
     return strv_add(&e->needed, name);
 }
 
+/* In its table of names, which those of symbols are in too. What is too large to look through names nothing. */
+static int find_names(const struct image *im, struct elf *e)
+{
+    static const char *const names[] = {"pthread_exit", "pthread_cancel"};
+    auto_free char *text = NULL;
+    uint64_t offset, left;
+    int r;
+
+    if (im->strings_size == 0 || im->strings_size > NAMES_MAX) return 0;
+    if (offset_of(im, im->strings, &offset, &left) < 0 || left < im->strings_size) return 0;
+    if (!(text = malloc(im->strings_size))) return -ENOMEM;
+    if ((r = read_at(im->fd, offset, text, im->strings_size)) < 0) return r == -EBADMSG ? 0 : r;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        e->ends_threads |= memmem(text, im->strings_size, names[i], strlen(names[i]) + 1) != NULL;
+    return 0;
+}
+
 static int read_tags(struct image *im, const Elf64_Dyn *tags, size_t n, struct elf *e)
 {
     int r = 0;
@@ -162,7 +180,7 @@ static int read_tags(struct image *im, const Elf64_Dyn *tags, size_t n, struct e
         if (tags[i].d_tag == DT_RPATH) r = replace_string(im, tags[i].d_un.d_val, &e->rpath);
         if (tags[i].d_tag == DT_RUNPATH) r = replace_string(im, tags[i].d_un.d_val, &e->runpath);
     }
-    return r;
+    return r < 0 ? r : find_names(im, e);
 }
 
 static int read_dynamic(struct image *im, struct elf *e)

@@ -14,6 +14,7 @@ struct elf {
     char *interpreter;     /* path of its loader; NULL: none */
     struct strv needed;    /* names of libraries, in order */
     char *rpath, *runpath; /* colon-separated folders; NULL: none */
+    bool ends_threads;     /* names pthread_exit or pthread_cancel, for which glibc opens libgcc_s.so.1 */
 };
 void elf_done(struct elf *e);
 #define auto_elf auto_(elf_done) struct elf

@@ -18,6 +18,10 @@
 #define LOADER_DEFAULT "/lib64/ld-linux-x86-64.so.2" /* of libraries, which name none */
 #define OBJECTS_MAX    4096                          /* programs and libraries that are looked at */
 #define PATH_SIZE      4096
+#define C_LIBRARY      "libc.so.6"
+#define UNWINDER       "libgcc_s.so.1"
+#define NSS_MAX        65536 /* bytes of nsswitch.conf */
+#define NSS_CHARS      "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 static const char *const system_folders[] = {
     "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"};
@@ -282,13 +286,60 @@ static int meet_need(struct search *s, const struct object *o, const char *name)
     return r == 0 ? fail_missing(s, o, name) : r < 0 ? r : 0;
 }
 
+static bool is_c_library(const char *path)
+{
+    return str_ends(path, "/" C_LIBRARY);
+}
+
+/* "passwd: files systemd [NOTFOUND=return] ldap": libnss_systemd.so.2 and libnss_ldap.so.2. */
+static int meet_nss_line(struct search *s, const struct object *o, char *line)
+{
+    char *rest = strchr(line, ':'), *word, name[80];
+    int r;
+
+    line[strcspn(line, "#")] = '\0';
+    if (!rest++) return 0;
+    while ((word = strsep(&rest, " \t"))) {
+        if (!*word || word[strspn(word, NSS_CHARS)] || str_eq(word, "files") || str_eq(word, "dns")) continue;
+        if (strf(name, sizeof(name), "libnss_%s.so.2", word) < 0) continue;
+        if ((r = try_system(s, o, name)) < 0) return r;
+    }
+    return 0;
+}
+
+static int meet_nss(struct search *s, const struct object *o)
+{
+    const struct node *conf = tree_find(s->tree, "/etc/nsswitch.conf");
+    auto_free char *text = NULL;
+    char *rest, *line;
+    size_t len;
+    int r;
+
+    if (!conf || conf->type != NODE_FILE) return 0;
+    if ((r = read_file_at(AT_FDCWD, conf->host, NSS_MAX, &text, &len)) == -ENOMEM) return no_memory(s);
+    for (rest = r < 0 ? NULL : text; (line = strsep(&rest, "\n"));)
+        if ((r = meet_nss_line(s, o, line)) < 0) return r;
+    return 0;
+}
+
+/* What the C library opens for it, if this host has it: it does without otherwise. */
+static int meet_opened(struct search *s, const struct object *o)
+{
+    int r;
+
+    if (is_c_library(o->host)) return meet_nss(s, o);
+    return o->elf.ends_threads && (r = try_system(s, o, UNWINDER)) < 0 ? r : 0;
+}
+
 static int meet_needs(struct search *s)
 {
     int r;
 
-    for (struct object *o = s->first; o; o = o->next)
+    for (struct object *o = s->first; o; o = o->next) {
         for (size_t i = 0; i < o->elf.needed.len; i++)
             if ((r = meet_need(s, o, o->elf.needed.items[i])) < 0) return r;
+        if ((r = meet_opened(s, o)) < 0) return r;
+    }
     return 0;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `libraries = "auto"`: the shared libraries and the loader that mapped programs need, found as the host's loader would
- * find them, and put where the guest's loader will look. What a program opens by itself while it runs (dlopen:
- * plug-ins, NSS modules beyond files and DNS) nobody can see from outside: it has to be mapped.
+ * find them, and put where the guest's loader will look. What a program opens by itself while it runs (dlopen) nobody
+ * can see from outside, and has to be mapped; but what the C library opens comes along where this host has it:
+ * libgcc_s.so.1 for programs that end threads, and the NSS modules that a mapped /etc/nsswitch.conf names (files and
+ * dns are in the C library itself).
  */
 #pragma once
 #include "base/str.h"

@@ -220,6 +220,27 @@ static void test_libraries_within_folders(void **state)
     assert_int_equal(tree_find(c.tree, "/opt/app/lib/libone.so.1")->origin, 0);
 }
 
+/* What the C library opens by itself: nobody needs it by name. */
+static void test_what_the_c_library_opens(void **state)
+{
+    auto_(case_done) struct case_ plain = {0}, c = {0};
+
+    (void)state;
+    put_elf("plain", &(struct fake_elf){LOADER, NULL, NULL, {"libc.so.6"}});
+    put_elf("ender", &(struct fake_elf){LOADER, "pthread_exit", NULL, {"libc.so.6"}});
+    put_file("nsswitch.conf", "# x: compat\npasswd:\tfiles compat [NOTFOUND=return] ../x nothing\nhosts: files dns\n",
+             0644);
+    add_mapping(&plain, "plain", "/bin/p", LIBRARIES_AUTO);
+    run_good(&plain);
+    assert_false(is_file(&plain, "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1"));
+    assert_false(is_file(&plain, "/usr/lib/x86_64-linux-gnu/libnss_compat.so.2"));
+    add_mapping(&c, "ender", "/bin/e", LIBRARIES_DEFAULT);
+    add_mapping(&c, "nsswitch.conf", "/etc/nsswitch.conf", LIBRARIES_DEFAULT);
+    run_good(&c);
+    assert_true(is_file(&c, "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1"));
+    assert_true(is_file(&c, "/usr/lib/x86_64-linux-gnu/libnss_compat.so.2"));
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, testdir_enter, testdir_leave)
@@ -232,6 +253,7 @@ int main(void)
         TEST(test_who_brings_the_loader_brings_the_rest),
         TEST(test_nothing_needed),
         TEST(test_libraries_within_folders),
+        TEST(test_what_the_c_library_opens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
