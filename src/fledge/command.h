@@ -32,5 +32,6 @@ int command_build(void *ctx, int argc, char *const *argv);
 int command_init(void *ctx, int argc, char *const *argv);
 int command_inspect(void *ctx, int argc, char *const *argv);
 int command_prune(void *ctx, int argc, char *const *argv);
+int command_schema(void *ctx, int argc, char *const *argv);
 int command_validate(void *ctx, int argc, char *const *argv);
-extern const struct opt build_command_opts[], init_opts[], inspect_opts[], prune_opts[], validate_opts[];
+extern const struct opt build_command_opts[], init_opts[], inspect_opts[], prune_opts[], schema_opts[], validate_opts[];

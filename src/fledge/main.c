@@ -12,8 +12,9 @@ static const char about[] = "fledge - turns programs and OCI images into bootabl
 static const char epilogue[] = "\nExit codes: 0 done, 1 failed (the reason is on stderr; nothing was left behind), "
                                "2 misuse of the command line.\n";
 static const char build_details[] =
-    "Of what fledge.toml says, or of an IMAGE alone, writes NAME.cpio.zst (strategy \"initramfs\"),\n"
-    "NAME.squashfs or NAME.ext4 (\"oci_rootfs\"), and NAME.manifest.json; needs no root. The same input\n"
+    "Of what fledge.toml says, or of an IMAGE alone, writes NAME.cpio.zst (strategy \"initramfs\"; or .lz4,\n"
+    ".gz, nothing), NAME.squashfs or NAME.ext4 (\"oci_rootfs\"), and NAME.manifest.json; needs no root. The same "
+    "input\n"
     "gives the same bytes; SOURCE_DATE_EPOCH sets the time of files that come from this host (default 0).\n"
     "\n"
     "`fledge init` writes a fledge.toml with every key. An IMAGE is named as in a registry, or is a\n"
@@ -33,6 +34,18 @@ static const char inspect_details[] = "Examples:\n"
                                       "  fledge inspect docker.io/library/nginx:alpine\n"
                                       "  fledge inspect --json web.manifest.json\n";
 
+static const char validate_details[] =
+    "Says what is wrong with FILE as file:line:column, and what to write instead. FILE is a fledge.toml (default: the\n"
+    "one here; with version = \"1\" also the manifest.toml beside it), or a NAME.manifest.json, whose artifact is\n"
+    "compared with its checksum if it lies beside it. Fetches and writes nothing.\n"
+    "\n"
+    "Examples:\n"
+    "  fledge validate\n"
+    "  fledge validate web.manifest.json\n";
+static const char schema_details[] = "Examples:\n"
+                                     "  fledge schema fledge\n"
+                                     "  fledge schema manifest\n";
+
 static const struct opt version_opts[] = {GLOBAL, {0}};
 
 static int version(void *ctx, int argc, char *const *argv);
@@ -41,9 +54,11 @@ static const struct command commands[] = {
     {"build", "[IMAGE]", "Build an appliance from a fledge.toml, or from an image", build_details, build_command_opts,
      command_build},
     {"init", "", "Write a fledge.toml to begin with", init_details, init_opts, command_init},
-    {"validate", "[FILE]", "Check a fledge.toml", NULL, validate_opts, command_validate},
+    {"validate", "[FILE]", "Check a fledge.toml, or a manifest", validate_details, validate_opts, command_validate},
     {"inspect", "IMAGE|FILE", "Show what an image or a built manifest says", inspect_details, inspect_opts,
      command_inspect},
+    {"schema", "fledge|manifest|manifest-toml", "Print a JSON Schema, for editors and other tools", schema_details,
+     schema_opts, command_schema},
     {"prune", "", "Make the cache smaller", NULL, prune_opts, command_prune},
     {"version", "", "Print the version", NULL, version_opts, version},
     {0},
