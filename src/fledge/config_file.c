@@ -89,6 +89,7 @@ static json_t *workload_json(const struct toml_node *root, const json_t *image)
            *env;
 
     if (!j) j = json_object();
+    if (json_object_get(own, "entrypoint")) (void)json_object_del(j, "command_index"); /* of the image's */
     if (json_object_get(own, "type") && !json_object_get(own, "base_url")) (void)json_object_del(j, "base_url");
     if (json_object_get(own, "base_url") && !json_object_get(own, "type")) (void)json_object_del(j, "type");
     env = json_incref(json_object_get(j, "env"));

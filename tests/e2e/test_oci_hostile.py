@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 
@@ -424,7 +425,11 @@ TOML = {
     "a mapped file that leads out": ("[x]", '[[file_mappings]]\nsource = "./fledge.toml"\ndest = "/../x"',
                                      ["fledge.toml:11", ".."]),
     "a program that is not in the image": ("[x]", '[workload]\nentrypoint = ["/none"]', ["/none"]),
-    "keys of the other strategy": ('"oci_rootfs"', '"initramfs"', ["fledge.toml:6", "oci_source", "oci_rootfs"]),
+    "keys of the other strategy": ("[x]", "[initramfs]\nbusybox = true", ["fledge.toml:9", "'initramfs'", "strategy"]),
+    "an image and a dockerfile": ('"./app"', '"./app"\ndockerfile = "./x"', ["fledge.toml:8", "exclude each other"]),
+    "a target without a dockerfile": ('"./app"', '"./app"\ntarget = "x"', ["fledge.toml:8", "target", "dockerfile"]),
+    "an init that is not absolute": ("[x]", '[init]\npath = "init"', ["fledge.toml:10:8", "absolute"]),
+    "an init and a workload": ("[x]", '[init]\nnone = true\n[workload]\nuser = "0"', ["fledge.toml:11", "kestrel"]),
 }
 
 
@@ -444,6 +449,54 @@ def test_fledge_toml(what, fledge):
         done = fledge.run("validate")
         assert done.returncode == 1
         says(done.stderr, words)
+
+
+def test_what_an_initramfs_cannot_hold(fledge):
+    """An image as its source: its end would come early, it would not fit into the memory, it has no program."""
+    text = ('[plugin]\nname = "app"\nversion = "1"\nstrategy = "initramfs"\n[oci_source]\nimage = "{}"\n'
+            '[resources]\nmemory_mb = 64\n')
+    for name, layers, words in (("end", [APP, [entry("TRAILER!!!", b"x")]], ["TRAILER!!!", "end the archive"]),
+                                ("large", [APP, [entry("zeros", bytes(40 << 20))]], ["40 MB", "64 MB", "memory_mb ="]),
+                                ("none", [[entry("x")]], ["holds no program"])):
+        fledge.layout(name).image(layers)
+        with open(fledge.path("fledge.toml"), "w", encoding="utf-8") as f:
+            f.write(text.format(f"./{name}"))
+        before = volant.listing(fledge.dir)
+        done = fledge.run("build")
+        assert done.returncode == 1
+        says(done.stderr, words)
+        assert volant.listing(fledge.dir) == before and fledge.left() == []
+
+
+DOCKERFILES = {
+    "that is not there": (None, ["there is no file", "Dockerfile"]),
+    "of nothing": ("", ["Dockerfile", "buildah"]),
+    "with an unknown word": ("FROM scratch\nFROB x\n", ["Dockerfile", "FROB"]),
+    "that copies what is not there": ("FROM scratch\nCOPY nothing /\n", ["Dockerfile", "nothing"]),
+    "whose command fails": ("FROM scratch\nCOPY busybox /bin/\nRUN [\"/bin/busybox\", \"false\"]\n", ["Dockerfile", "busybox"]),
+    "without a program": ("FROM scratch\nCOPY busybox /x\n", ["names no program"]),
+}
+
+
+@pytest.mark.parametrize("what", DOCKERFILES)
+def test_dockerfiles(what, fledge, tmp_path):
+    """buildah's reason is told, and nothing stays: neither here nor in its storage."""
+    text, words = DOCKERFILES[what]
+    fledge.env |= {"STORAGE_DRIVER": "vfs", "XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    shutil.copy("/bin/busybox", fledge.path("busybox"))
+    for name, content in (("Dockerfile", text), ("fledge.toml", 'version = "1"\nstrategy = "oci_rootfs"\n[source]\n'
+                                                               'dockerfile = "Dockerfile"\n')):
+        if content is not None:
+            with open(fledge.path(name), "w", encoding="utf-8") as f:
+                f.write(content)
+    before = volant.listing(fledge.dir)
+    done = fledge.run("build")
+    assert done.returncode == 1 and not done.stdout
+    says(done.stderr, words)
+    assert volant.listing(fledge.dir) == before and fledge.left() == []
+    for command in (["images", "-q"], ["containers", "-q"]):
+        said = subprocess.run(["buildah", *command], env=fledge.env, capture_output=True, text=True, check=True)
+        assert said.stdout == ""
 
 
 @pytest.mark.parametrize("args", [["build", "a", "b"], ["build", "--size", "x"], ["build", "--filesystem"],
