@@ -12,51 +12,12 @@ import subprocess
 import oci_image
 import pytest
 import volant
+from images import Registry
 from oci_image import entry
 from test_oci_build import Fledge
 from volant import says
 
-SECRET = "$2b$04$5FmvSzbwPZnWugNxcakU/.ziGpMkBTFAiVTAs4HpgAN0caZaBqQ9W"  # "secret"
 NOISE = [entry("noise", random.Random(11).randbytes(3 << 20))]
-
-
-class Registry:
-    """Debian's docker-registry on the loopback."""
-
-    def __init__(self, path, password=None):
-        self.port = volant.free_port()
-        self.host = f"127.0.0.1:{self.port}"
-        self.password = password
-        config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(path / "store")},
-                                              "delete": {"enabled": True}},
-                  "http": {"addr": self.host}, "log": {"level": "error"}}
-        if password:
-            (path / "htpasswd").write_text(f"me:{SECRET}\n")
-            config["auth"] = {"htpasswd": {"realm": "here", "path": str(path / "htpasswd")}}
-        (path / "config.yml").write_text(json.dumps(config))
-        self.log = open(path / "log", "wb")
-        self.process = subprocess.Popen(["docker-registry", "serve", str(path / "config.yml")], stdout=self.log,
-                                        stderr=self.log)
-        volant.wait_until(self.answers, 30)
-
-    def answers(self):
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-            connection.request("GET", "/v2/")
-            return connection.getresponse().status in (200, 401)
-        except OSError:
-            return False
-
-    def push(self, layout, name, tag="latest", *options):
-        creds = ["--dest-creds", f"me:{self.password}"] if self.password else []
-        subprocess.run(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", *creds, *options,
-                        f"oci:{layout.path}:{tag}", f"docker://{self.host}/{name}:{tag}"], check=True, timeout=60)
-        return f"{self.host}/{name}:{tag}"
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-        self.log.close()
 
 
 @pytest.fixture
