@@ -209,6 +209,7 @@ static int write_archive(struct build *b, int fd, char hex[static SHA256_HEX + 1
                                       .stop = b->opts->stop};
     int r = archive_write_tree(b->tree, fd, &opts, &b->result.unpacked, err);
 
+    if (r == 0) r = image_check_memory(&b->config, b->result.unpacked, err); /* with its headers */
     return r < 0 ? r : sha256_fd(fd, hex, &b->result.packed, err);
 }
 

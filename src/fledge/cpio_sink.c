@@ -121,14 +121,13 @@ static void sink_done(struct sink *s)
 }
 
 int cpio_write(const struct oci_layers *from, const struct oci_index *x, const struct pack_opts *opts, int fd,
-               const struct oci_job *job, struct vl_error *err)
+               const struct oci_job *job, uint64_t *ret_unpacked, struct vl_error *err)
 {
     auto_(sink_done) struct sink s = {.sink = {&ops}, .x = x};
-    uint64_t unpacked;
     int r;
 
     if ((r = pack_open(fd, opts, &s.pack, err)) < 0) return r;
     if (!(s.entry = archive_entry_new2(pack_archive(s.pack)))) return vl_fail_errno(err, ENOMEM, "write the archive");
     if ((r = oci_write_layers(from, x, job, &s.sink, err)) < 0) return r;
-    return pack_finish(s.pack, &unpacked, err);
+    return pack_finish(s.pack, ret_unpacked, err);
 }

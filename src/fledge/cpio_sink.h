@@ -7,5 +7,6 @@
 #include "fledge/pack.h"
 #include "oci/merge.h"
 
+/* *ret_unpacked: bytes of the archive before it is packed. */
 int cpio_write(const struct oci_layers *from, const struct oci_index *x, const struct pack_opts *opts, int fd,
-               const struct oci_job *job, struct vl_error *err);
+               const struct oci_job *job, uint64_t *ret_unpacked, struct vl_error *err);

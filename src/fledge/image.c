@@ -53,13 +53,13 @@ static int add_kestrel(struct tree *t, const char *kestrel, struct vl_error *err
 
 int image_check_memory(const struct config *c, uint64_t bytes, struct vl_error *err)
 {
-    uint64_t memory = (uint64_t)c->manifest.resources.memory_mb, need = 2 * (bytes / MIB) + 16;
+    uint64_t memory = (uint64_t)c->manifest.resources.memory_mb, need = (3 * bytes / MIB) + 22;
 
     if (memory >= need) return 0;
     return vl_fail(err, VL_INVALID,
                    "%s: the image has %" PRIu64 " MB and cannot boot in %" PRIu64
                    " MB of memory: map less, or write memory_mb = %" PRIu64 " below [resources]",
-                   c->file, bytes / MIB, memory, need + 64);
+                   c->file, bytes / MIB, memory, (need + 15) / 16 * 16);
 }
 
 int image_plan_layer(const struct config *c, const struct image_sources *from, struct tree **ret,
@@ -80,15 +80,24 @@ int image_plan_layer(const struct config *c, const struct image_sources *from, s
     return 0;
 }
 
+static int count_entry(const struct node *n, void *arg)
+{
+    (void)n;
+    *(uint64_t *)arg += IMAGE_ENTRY_BYTES;
+    return 0;
+}
+
 int image_plan(const struct config *c, const struct image_sources *from, struct tree **ret, struct strv *ret_brought,
                struct vl_error *err)
 {
     auto_(tree_freep) struct tree *t = NULL;
+    uint64_t bytes = 0;
     int r;
 
     if ((r = image_plan_layer(c, from, &t, ret_brought, err)) < 0) return r;
     if ((r = entrypoint_check(c, t, err)) < 0) return r;
-    if ((r = image_check_memory(c, tree_size(t), err)) < 0) return r;
+    (void)tree_walk(tree_root(t), count_entry, &bytes);
+    if ((r = image_check_memory(c, bytes + tree_size(t), err)) < 0) return r;
     *ret = take_ptr(t);
     return 0;
 }

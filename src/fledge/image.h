@@ -22,5 +22,6 @@ int image_plan_layer(const struct config *c, const struct image_sources *from, s
  */
 int image_plan(const struct config *c, const struct image_sources *from, struct tree **ret, struct strv *ret_brought,
                struct vl_error *err);
-/* While a kernel unpacks an archive, both are in memory. */
+/* By the rule that volantd has for VMs: as it was loaded, as it is unpacked, in a file system of half the memory. */
+#define IMAGE_ENTRY_BYTES 192 /* of an archive for each file and folder, about */
 int image_check_memory(const struct config *c, uint64_t bytes, struct vl_error *err);

@@ -152,7 +152,7 @@ static const struct {
      "f.toml:7:8: file_mappings[0] wants /init, which is a file from kestrel"},
     {MAP("huge", "/huge")
          MAP("program", "/bin/p") "[workload]\nentrypoint = [\"/bin/p\"]\n[resources]\nmemory_mb = 100\n",
-     "f.toml: the image has 60 MB and cannot boot in 100 MB of memory: map less, or write memory_mb = 200"},
+     "f.toml: the image has 60 MB and cannot boot in 100 MB of memory: map less, or write memory_mb = 208"},
 };
 
 static void test_bad_images(void **state)

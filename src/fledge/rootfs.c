@@ -16,7 +16,7 @@
 #include "oci/merge.h"
 #include "oci/source.h"
 
-#define FORMAT   2 /* of what is made of an image: a change makes all results in caches void */
+#define FORMAT   3 /* of what is made of an image: a change makes all results in caches void */
 #define MAPPINGS "mappings.tar"
 #define IMAGE    "image"
 #define MIB      ((uint64_t)1 << 20)
@@ -150,12 +150,14 @@ static int write_cpio(struct work *w, const struct oci_layers *layers, const str
 {
     const struct initramfs *i = &w->c->initramfs;
     struct oci_totals totals;
+    uint64_t heads;
     int r;
 
     oci_index_totals(x, &totals);
-    if ((r = image_check_memory(w->c, totals.bytes, w->err)) < 0) return r;
+    heads = IMAGE_ENTRY_BYTES * (totals.files + totals.folders + totals.others);
+    if ((r = image_check_memory(w->c, totals.bytes + heads, w->err)) < 0) return r;
     const struct pack_opts opts = {.packing = i->packing, .level = i->level, .size = totals.bytes};
-    return cpio_write(layers, x, &opts, fd, &w->job, w->err);
+    return cpio_write(layers, x, &opts, fd, &w->job, &w->rootfs.result.unpacked, w->err);
 }
 
 static int write_image(struct work *w, const struct oci_layers *layers, const struct oci_index *x)
@@ -215,7 +217,7 @@ static int make(struct work *w)
     if ((r = write_image(w, &layers, x)) < 0) return r;
     oci_index_totals(x, &totals);
     w->rootfs.result.files = totals.files + totals.others;
-    w->rootfs.result.unpacked = totals.bytes;
+    if (w->c->rootfs) w->rootfs.result.unpacked = totals.bytes;
     if (!(w->rootfs.result.config = strdup(config))) return vl_fail_errno(w->err, ENOMEM, "keep the result");
     return oci_result_keep(w->rootfs.cache, w->key, IMAGE, &w->rootfs.result, w->err);
 }
@@ -248,7 +250,8 @@ static int run(struct work *w, struct strv *brought)
     w->rootfs.n_layers = oci_source_image(w->source)->n_layers;
     if ((r = make_key(w)) < 0) return r;
     w->rootfs.cached = oci_result_find(w->rootfs.cache, w->key, &w->rootfs.result) == 1;
-    return w->rootfs.cached ? complete_from_record(w) : make(w);
+    if ((r = w->rootfs.cached ? complete_from_record(w) : make(w)) < 0 || w->c->rootfs) return r;
+    return image_check_memory(w->c, w->rootfs.result.unpacked, w->err);
 }
 
 int rootfs_build(const struct build_opts *opts, struct config *c, const struct image_sources *from, struct rootfs *ret,
