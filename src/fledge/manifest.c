@@ -16,18 +16,19 @@ static int drop_labels(json_t *j)
     return json_object_size(labels) > 0 ? 0 : json_object_del(j, "labels");
 }
 
-static int set_medium(json_t *j, const struct built *b, const char *checksum)
+static int set_medium(json_t *j, const struct manifest *m, const struct built *b, const char *checksum)
 {
-    json_t *medium = json_pack("{s:s, s:s, s:I}", "url", b->url, "checksum", checksum, "size", (json_int_t)b->size);
+    json_auto_t *medium =
+        json_pack("{s:s, s:s, s:I}", "url", b->url, "checksum", checksum, "size", (json_int_t)b->size);
 
-    if (!b->fstype) return json_object_set_new(j, "initramfs", medium);
-    if (!medium || json_object_set_new(medium, "format", json_string("raw")) < 0 ||
-        json_object_set_new(medium, "fstype", json_string(b->fstype)) < 0) {
-        json_decref(medium);
+    (void)json_object_del(j, b->fstype ? "initramfs" : "rootfs");
+    if (!medium) return -1;
+    if (!b->fstype) return json_object_set(j, "initramfs", medium);
+    if (json_object_set_new(medium, "format", json_string("raw")) < 0 ||
+        json_object_set_new(medium, "fstype", json_string(b->fstype)) < 0 ||
+        (m->rootfs.init && json_object_set_new(medium, "init", json_string(m->rootfs.init)) < 0))
         return -1;
-    }
-    (void)json_object_del(j, "initramfs");
-    return json_object_set_new(j, "rootfs", medium);
+    return json_object_set(j, "rootfs", medium);
 }
 
 int manifest_write(const struct manifest *m, const struct built *b, char **ret, struct vl_error *err)
@@ -36,7 +37,7 @@ int manifest_write(const struct manifest *m, const struct built *b, char **ret, 
     auto_(strbuf_done) struct strbuf line = {0};
     json_auto_t *j = schema_encode(&manifest_schema, m);
 
-    if (!checksum || !j || drop_labels(j) < 0 || set_medium(j, b, checksum) < 0 ||
+    if (!checksum || !j || drop_labels(j) < 0 || set_medium(j, m, b, checksum) < 0 ||
         (b->extra && json_object_update_missing(j, (json_t *)b->extra) < 0) || !(text = json_dumps(j, JSON_INDENT(2))))
         return vl_fail_errno(err, ENOMEM, "encode the manifest");
     strbuf_adds(&line, text);

@@ -110,7 +110,7 @@ static int complete(struct work *w, const struct oci_image *image)
 static int set_init(struct work *w, const char *path)
 {
     if (!w->c->rootfs || w->c->init == INIT_KESTREL) return 0;
-    return string_set(&w->c->manifest.init, path) < 0 ? vl_fail_errno(w->err, ENOMEM, "write the manifest") : 0;
+    return string_set(&w->c->manifest.rootfs.init, path) < 0 ? vl_fail_errno(w->err, ENOMEM, "write the manifest") : 0;
 }
 
 /* The configuration is in the record, so that neither source nor layers are asked. */

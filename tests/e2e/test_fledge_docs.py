@@ -69,7 +69,7 @@ def test_the_files_of_the_reference_build(fledge):
     assert fledge.manifest("later")["workload"]["entrypoint"] == ["/usr/local/bin/program", "--site", "/srv/site"]
     assert fledge.manifest("own")["agent"] == "none"
     assert fledge.manifest("web")["workload"]["exposed_ports"] == ["8080/tcp"]
-    for name in ("web", "own", "later"):
+    for name in ("web", "shop", "built", "own", "later"):
         assert fledge.run("validate", name + ".manifest.json").returncode == 0
     shutil.rmtree(fledge.path("site"))
 

@@ -148,7 +148,7 @@ def test_pid_1_of_ones_own(host, fledge):
     fledge.build()
     for name in ("custom", "mapped"):
         manifest = fledge.manifest(name)
-        assert manifest["agent"] == "none" and "workload" not in manifest and "init" not in manifest
+        assert manifest["agent"] == "none" and "workload" not in manifest
         host.install(fledge.path(name + ".manifest.json"))
         host.volar("vms", "create", name, "--plugin", name)
     for name in ("custom", "mapped"):
@@ -186,7 +186,7 @@ def test_pid_1_of_an_image(fledge):
         for _ in range(2):
             fledge.build()
             manifest = fledge.manifest("x")
-            assert (manifest["agent"], manifest["init"]) == ("none", init) and "workload" not in manifest
+            assert (manifest["agent"], manifest["rootfs"]["init"]) == ("none", init) and "workload" not in manifest
     for text, words in (('path = "/data"', ["fledge.toml:8:8", "no program /data"]),
                         ('path = "/nothing"', ["fledge.toml:8:8", "no program /nothing"])):
         put(fledge, head + text)
