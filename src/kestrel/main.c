@@ -29,60 +29,66 @@ static void open_console(void)
     fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (fd < 0) fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int target = 0; fd >= 0 && target <= 2; target++)
-        if (fd != target) (void)dup2(fd, target);
+        (void)(fd == target ? fcntl(fd, F_SETFD, 0) : dup2(fd, target)); /* an init of the image inherits them */
     if (fd > 2) (void)close(fd);
 }
 
-/* What a program expects to be mounted; without one of it, it may still do. */
-static int mount_usual(void)
+static void say_problem(int r, const struct vl_error *problem)
 {
-    auto_close int dev_fd = -1;
-    struct vl_error problem = {0};
-
-    int mounted = mounts_setup(&problem);
-
-    open_console();
-    if (mounted < 0) console_say(CONSOLE_FD, CONSOLE_WAIT_MS, "volant: %s: going on without it", problem.msg);
-    if ((dev_fd = open_dir("/dev")) >= 0) mounts_device_links(dev_fd);
-    return open_dir("/");
+    if (r < 0) console_say(CONSOLE_FD, CONSOLE_WAIT_MS, "volant: %s: going on without it", problem->msg);
 }
 
-/* From the initramfs into the disk image, which has everything of an initramfs but the configuration. */
-static int enter_root(const struct guest_config *config, int *root_fd, struct vl_error *err)
-{
-    int r;
-
-    if ((r = root_enter(&config->root, err)) < 0) return r;
-    (void)close(*root_fd);
-    if ((*root_fd = mount_usual()) < 0) return vl_fail_errno(err, *root_fd, "open /");
-    root_make_folders(&config->workload);
-    return 0;
-}
-
-static int set_up(struct guest_config *config, struct vl_error *err)
+/* The configuration, from the initramfs. */
+static int load(struct guest_config *config, struct vl_error *err)
 {
     auto_close int root_fd = -1;
+    struct vl_error problem = {0};
+    int r = mounts_kernel(&problem);
+
+    open_console();
+    say_problem(r, &problem);
+    if ((root_fd = open_dir("/")) < 0) return vl_fail_errno(err, root_fd, "open /");
+    return settings_load(root_fd, config, err);
+}
+
+/* The root that the workload gets: the initramfs itself, or that of a disk. */
+static int set_up(const struct guest_config *config, struct vl_error *err)
+{
+    auto_close int root_fd = -1, dev_fd = -1;
+    struct vl_error problem = {0};
     int r;
 
-    if ((root_fd = mount_usual()) < 0) return vl_fail_errno(err, root_fd, "open /");
-    if ((r = settings_load(root_fd, config, err)) < 0) return r;
-    if (config->root.fstype && (r = enter_root(config, &root_fd, err)) < 0) return r;
+    if (config->root.fstype && (r = root_enter(&config->root, err)) < 0) return r;
+    say_problem(mounts_setup(&problem), &problem);
+    if ((root_fd = open_dir("/")) < 0) return vl_fail_errno(err, root_fd, "open /");
+    if ((dev_fd = open_dir("/dev")) >= 0) mounts_device_links(dev_fd);
+    if (config->root.fstype) root_make_folders(root_fd, &config->workload);
     provision_files(root_fd, config);
-    if ((r = network_setup(config, err)) < 0) return r;
-    return config->root.init ? root_exec_init(&config->root, &config->workload.env, err) : 0;
+    return network_setup(config, err);
+}
+
+static int run(struct guest_config *config, int *ret_code, struct vl_error *err)
+{
+    const struct agent_opts opts = {.console_fd = CONSOLE_FD, .machine = true, .ctl_fd = -1, .sync_fd = -1};
+    int r;
+
+    if ((r = load(config, err)) < 0 || (r = set_up(config, err)) < 0) return r;
+    r = config->root.init ? root_exec_init(&config->root, &config->workload.env, err)
+                          : agent_run(config, &opts, ret_code, err);
+    if (r < 0) *ret_code = workload_failure_code(err);
+    return r;
 }
 
 _Noreturn static void run_machine(void)
 {
-    const struct agent_opts opts = {.console_fd = CONSOLE_FD, .machine = true, .ctl_fd = -1, .sync_fd = -1};
     struct guest_config config = {0}; /* the machine ends before it would have to be released */
     struct vl_error err = {0};
     int code = FAILED_CODE, r;
 
     if ((r = agent_block_signals()) < 0) {
         (void)vl_fail_errno(&err, r, "block signals");
-    } else if ((r = set_up(&config, &err)) == 0 && (r = agent_run(&config, &opts, &code, &err)) < 0) {
-        code = workload_failure_code(&err);
+    } else {
+        r = run(&config, &code, &err);
     }
     if (r < 0) console_say(CONSOLE_FD, CONSOLE_WAIT_MS, "volant: %s", err.msg);
     power_end(CONSOLE_FD, code, config.shutdown);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See mounts.h. The table is the order; a folder that the image lacks is made. */
+/* See mounts.h. The table is the order, the kernel's own ones first; a folder that the image lacks is made. */
 #include "kestrel/mounts.h"
 
 #include <dirent.h>
@@ -19,6 +19,7 @@ static const struct mount_point points[] = {
     {"/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, false},
     {"/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, false},
     {"/dev", "devtmpfs", MS_NOSUID, "mode=0755", 0755, false},
+#define KERNEL_POINTS 3
     {"/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666", 0755, false},
     {"/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777", 01777, false},
     {"/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755", 0755, true},
@@ -38,11 +39,11 @@ bool mounts_has_content(const char *path)
     return found;
 }
 
-int mounts_setup(struct vl_error *err)
+static int mount_points(size_t first, size_t end, struct vl_error *err)
 {
     int result = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+    for (size_t i = first; i < end; i++) {
         const struct mount_point *p = &points[i];
 
         if (p->mode != 0 && mkdir(p->path, p->mode) < 0 && p->keep_content && mounts_has_content(p->path)) {
@@ -53,6 +54,16 @@ int mounts_setup(struct vl_error *err)
             result = vl_fail_errno(err, errno, "mount %s on %s", p->type, p->path);
     }
     return result;
+}
+
+int mounts_kernel(struct vl_error *err)
+{
+    return mount_points(0, KERNEL_POINTS, err);
+}
+
+int mounts_setup(struct vl_error *err)
+{
+    return mount_points(KERNEL_POINTS, ARRAY_LEN(points), err);
 }
 
 void mounts_device_links(int dev_fd)

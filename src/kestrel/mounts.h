@@ -4,7 +4,11 @@
 #pragma once
 #include "base/error.h"
 
-/* What is mounted already stays. -errno with err names the first that failed; the others are mounted nevertheless. */
+/*
+ * /proc, /sys and /dev, which come along into another root; then, in the root that the workload gets, the others. What
+ * is mounted already stays. -errno with err names the first that failed; the others are mounted nevertheless.
+ */
+int mounts_kernel(struct vl_error *err);
 int mounts_setup(struct vl_error *err);
 /* /dev/fd and the like below dev_fd, where they are missing. */
 void mounts_device_links(int dev_fd);

@@ -28,6 +28,13 @@ static void create_missing(int root_fd, const char *path, const char *text)
     if (fd >= 0) (void)write_all(fd, text, strlen(text), mono_ms() + 1000);
 }
 
+/* By a new file: what is there may be a link, or, where the image is shared, be of no use to write to. */
+static void create_machine_file(int root_fd, const struct guest_config *config, const char *path, const char *text)
+{
+    if (config->root.fstype) (void)unlinkat(root_fd, path, 0);
+    create_missing(root_fd, path, text);
+}
+
 static void create_hosts(int root_fd, const struct guest_config *config)
 {
     const char *address = config->network.address, *name = config->hostname;
@@ -40,7 +47,15 @@ static void create_hosts(int root_fd, const struct guest_config *config)
     } else {
         r = strf(text, sizeof(text), "127.0.0.1 localhost%s%s\n::1 localhost\n", name ? " " : "", name ? name : "");
     }
-    if (r >= 0) create_missing(root_fd, "etc/hosts", text);
+    if (r >= 0) create_machine_file(root_fd, config, "etc/hosts", text);
+}
+
+static void create_hostname(int root_fd, const struct guest_config *config)
+{
+    char text[128];
+
+    if (config->root.fstype && config->hostname && strf(text, sizeof(text), "%s\n", config->hostname) >= 0)
+        create_machine_file(root_fd, config, "etc/hostname", text);
 }
 
 void provision_files(int root_fd, const struct guest_config *config)
@@ -48,7 +63,8 @@ void provision_files(int root_fd, const struct guest_config *config)
     (void)mkdirat(root_fd, "etc", 0755);
     (void)mkdirat(root_fd, "root", 0700);
     create_hosts(root_fd, config);
-    create_missing(root_fd, "etc/resolv.conf", RESOLV);
+    create_hostname(root_fd, config);
+    create_machine_file(root_fd, config, "etc/resolv.conf", RESOLV);
     create_missing(root_fd, "etc/passwd", PASSWD);
     create_missing(root_fd, "etc/group", GROUP);
 }

@@ -65,6 +65,35 @@ static void test_what_the_image_has_stays(void **state)
     testdir_remove(&t);
 }
 
+/* As container engines do: the files of the machine are its own, users are the image's. */
+static void test_a_disk_image_gets_the_files_of_its_machine(void **state)
+{
+    char address[] = "192.168.127.10/24", name[] = "web", fstype[] = "squashfs";
+    const struct guest_config config = {.hostname = name, .network.address = address, .root.fstype = fstype};
+    auto_free char *hosts = NULL, *host = NULL, *target = NULL, *resolv = NULL;
+    struct testdir t;
+
+    (void)state;
+    testdir_make(&t);
+    testdir_write(&t, "etc/hosts", "");
+    testdir_write(&t, "etc/hostname", "builder\n");
+    testdir_write(&t, "etc/passwd", "mine");
+    testdir_write(&t, "run/target", "theirs");
+    assert_int_equal(symlinkat("../run/target", t.fd, "etc/resolv.conf"), 0);
+    for (int boot = 0; boot < 2; boot++)
+        provision_files(t.fd, &config);
+    hosts = testdir_read(&t, "etc/hosts");
+    assert_string_equal(hosts, "127.0.0.1 localhost\n::1 localhost\n192.168.127.10 web\n");
+    host = testdir_read(&t, "etc/hostname");
+    assert_string_equal(host, "web\n");
+    resolv = testdir_read(&t, "etc/resolv.conf");
+    assert_true(str_starts(resolv, "#"));
+    target = testdir_read(&t, "run/target");
+    assert_string_equal(target, "theirs");
+    expect_file(&t, "etc/passwd", "mine");
+    testdir_remove(&t);
+}
+
 static void test_device_links(void **state)
 {
     struct testdir t;
@@ -88,6 +117,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_image_gets_everything),
         cmocka_unit_test(test_a_machine_without_network),
         cmocka_unit_test(test_what_the_image_has_stays),
+        cmocka_unit_test(test_a_disk_image_gets_the_files_of_its_machine),
         cmocka_unit_test(test_device_links),
     };
 

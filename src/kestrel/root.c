@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See root.h. Image and changes are mounted in the initramfs, and detached once the overlay holds them: what runs later
+ * sees its root folder and nothing of how it was made.
+ */
 #include "kestrel/root.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include <sys/statfs.h>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -15,24 +19,25 @@
 #include "kestrel/console.h"
 #include "kestrel/disk.h"
 
-#define SYS_BLOCK "/sys/block"
-#define IMAGE     "/.image"
-#define CHANGES   "/.changes"
-#define ROOT      "/.root"
-#define DISK_MS   5000 /* they are there when the kernel starts init, but who knows of other VMMs */
+#define SYS_BLOCK       "/sys/block"
+#define IMAGE           "/image"
+#define CHANGES         "/changes"
+#define UPPER           CHANGES "/upper"
+#define WORK            CHANGES "/work"
+#define ROOT            "/root"
+#define DISK_WAIT_MS    3000 /* they are there when init starts, unless another VMM plugs them in later */
+#define CONSOLE_FD      1
+#define CONSOLE_WAIT_MS 200
 
-/* --- the disks ---------------------------------------------------------------------------------------------------- */
+/* What comes along into the new root, in this order. */
+static const char *const moved[] = {"/dev", "/proc", "/sys"};
 
-/* By their magic numbers: squashfs at the beginning, ext4's superblock at 1024. */
-static const char *detect(const char *disk)
+static int make_folder(const char *path, struct vl_error *err)
 {
-    auto_close int fd = open(disk, O_RDONLY | O_CLOEXEC);
-    unsigned char head[2048] = {0};
-
-    if (fd < 0 || pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head)) return NULL;
-    if (memcmp(head, "hsqs", 4) == 0) return "squashfs";
-    return head[1024 + 0x38] == 0x53 && head[1024 + 0x39] == 0xef ? "ext4" : NULL;
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? vl_fail_errno(err, errno, "make %s", path) : 0;
 }
+
+/* The disks */
 
 static int mount_image(const struct guest_root *root, struct vl_error *err)
 {
@@ -40,116 +45,192 @@ static int mount_image(const struct guest_root *root, struct vl_error *err)
     char disk[DISK_PATH_SIZE];
     int r;
 
-    if ((r = disk_find(SYS_BLOCK, GUEST_ROOT_SERIAL, mono_ms() + DISK_MS, disk, err)) < 0)
-        return vl_wrap(err, "root disk");
-    if (mkdir(IMAGE, 0755) < 0 && errno != EEXIST) return vl_fail_errno(err, errno, "make " IMAGE);
-    if (strcmp(type, GUEST_FSTYPE_AUTO) == 0 && !(type = detect(disk)))
-        return vl_fail(
-            err, VL_INVALID,
-            "root disk: %s holds neither squashfs nor ext4: it is damaged, or has partitions: build and install "
-            "its plugin again",
-            disk);
-    /* noload: nobody writes to the journal of a disk that is only read. */
+    if ((r = disk_find(SYS_BLOCK, GUEST_ROOT_SERIAL, mono_ms() + DISK_WAIT_MS, disk, err)) < 0)
+        return vl_wrap(err, "root disk: attach the plugin's image");
+    if (strcmp(type, GUEST_FSTYPE_AUTO) == 0 && !(type = disk_fstype(disk)))
+        return vl_fail(err, VL_INVALID,
+                       "root disk: %s holds neither squashfs nor ext4: it is damaged, or has partitions: build the "
+                       "plugin's image again and install it",
+                       disk);
+    if ((r = make_folder(IMAGE, err)) < 0) return r;
+    /* noload: the journal of an ext4, if it has one, cannot be written either. */
     if (mount(disk, IMAGE, type, MS_RDONLY, strcmp(type, "ext4") == 0 ? "noload" : NULL) == 0) return 0;
-    if (errno == ENODEV) return vl_fail(err, VL_INVALID, "root disk: this kernel knows no file system '%s'", type);
-    return vl_fail(
-        err, VL_INVALID,
-        "root disk: %s holds no %s that can be mounted (%s): it is damaged, build and install its plugin again", disk,
-        root->fstype, vl_strerror(errno));
+    if (errno == ENODEV) return vl_fail(err, VL_INVALID, "root disk: this kernel has no %s, use bzImage-volant", type);
+    return vl_fail(err, VL_INVALID,
+                   "root disk: %s is damaged or no %s (%s): build the plugin's image again and install it", disk, type,
+                   vl_strerror(errno));
 }
 
 static int mount_memory(const struct guest_root *root, struct vl_error *err)
 {
-    char data[48] = "mode=0755";
+    char options[64];
 
-    if (root->overlay_mb > 0) (void)strf(data, sizeof(data), "mode=0755,size=%lldm", (long long)root->overlay_mb);
-    return mount("changes", CHANGES, "tmpfs", 0, data) < 0 ? vl_fail_errno(err, errno, "mount memory for changes") : 0;
+    if (root->overlay_mb > 0) {
+        (void)strf(options, sizeof(options), "mode=0755,size=%lldm", (long long)root->overlay_mb);
+    } else {
+        (void)strf(options, sizeof(options), "mode=0755");
+    }
+    return mount("changes", CHANGES, "tmpfs", 0, options) < 0
+               ? vl_fail_errno(err, errno, "mount memory for changes to the root disk")
+               : 0;
 }
 
-static int mount_own_disk(struct vl_error *err)
+static int mount_data(struct vl_error *err)
 {
     char disk[DISK_PATH_SIZE];
     int r;
 
-    if ((r = disk_find(SYS_BLOCK, GUEST_DATA_SERIAL, mono_ms() + DISK_MS, disk, err)) < 0)
-        return vl_wrap(err, "data disk");
-    if (mount(disk, CHANGES, "ext4", MS_NODEV, NULL) < 0)
+    if ((r = disk_find(SYS_BLOCK, GUEST_DATA_SERIAL, mono_ms() + DISK_WAIT_MS, disk, err)) < 0)
+        return vl_wrap(err, "data disk: attach the VM's own disk");
+    if (mount(disk, CHANGES, "ext4", 0, NULL) < 0)
         return vl_fail(err, VL_INVALID,
-                       "data disk: %s holds no ext4 that can be mounted (%s): check data.ext4 of the VM's folder with "
-                       "e2fsck, or create the VM anew",
+                       "data disk: %s is damaged or no ext4 (%s): repair the VM's data.ext4 with e2fsck, or create the "
+                       "VM anew",
                        disk, vl_strerror(errno));
     if ((r = disk_grow(disk, CHANGES)) < 0)
-        console_say(1, 200, "volant: the data disk keeps its former size: %s", vl_strerror(r));
+        console_say(CONSOLE_FD, CONSOLE_WAIT_MS, "volant: data disk: cannot use all of %s (%s): going on without", disk,
+                    vl_strerror(r));
     return 0;
 }
 
-/* Upper and work folder must be of one file system. */
+/* Both folders of the changes must be of one file system. The top of the image decides about the top of the root. */
 static int mount_overlay(struct vl_error *err)
 {
-    static const char *const folders[] = {CHANGES "/upper", CHANGES "/work", ROOT};
+    static const char options[] = "lowerdir=" IMAGE ",upperdir=" UPPER ",workdir=" WORK;
+    struct stat top;
+    bool is_new;
+    int r;
 
-    for (size_t i = 0; i < ARRAY_LEN(folders); i++)
-        if (mkdir(folders[i], 0755) < 0 && errno != EEXIST) return vl_fail_errno(err, errno, "make %s", folders[i]);
-    if (mount("root", ROOT, "overlay", 0, "lowerdir=" IMAGE ",upperdir=" CHANGES "/upper,workdir=" CHANGES "/work") < 0)
-        return vl_fail_errno(err, errno, "lay an overlay over the root disk");
+    is_new = mkdir(UPPER, 0755) == 0;
+    if (!is_new && errno != EEXIST) return vl_fail_errno(err, errno, "make " UPPER);
+    if (is_new && stat(IMAGE, &top) == 0 &&
+        (chown(UPPER, top.st_uid, top.st_gid) < 0 || chmod(UPPER, top.st_mode & 07777) < 0))
+        return vl_fail_errno(err, errno, "give " UPPER " the owner and mode of the image's top folder");
+    if ((r = make_folder(WORK, err)) < 0 || (r = make_folder(ROOT, err)) < 0) return r;
+    if (mount("root", ROOT, "overlay", 0, options) < 0)
+        return vl_fail_errno(err, errno, "lay the changes over the root disk");
     return 0;
 }
 
-/* --- the switch --------------------------------------------------------------------------------------------------- */
+/* The switch */
 
-/*
- * The initramfs is a file system in memory that cannot be unmounted: its files go, and the new root is moved over it.
- * The kernel's mounts stay below, out of sight; they are mounted again above.
- */
+static void close_all(int fds[static ARRAY_LEN(moved)])
+{
+    for (size_t i = 0; i < ARRAY_LEN(moved); i++)
+        closep(&fds[i]);
+}
+
+/* Found by descriptor where they are, and by name, inside the new root, where they go: no link leads elsewhere. */
+static int move_mounts(int fds[static ARRAY_LEN(moved)], struct vl_error *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
+        (void)mkdir(moved[i], 0755);
+        if (move_mount(fds[i], "", AT_FDCWD, moved[i], MOVE_MOUNT_F_EMPTY_PATH) < 0)
+            return vl_fail(err, VL_INVALID, "root disk: cannot mount on %s (%s): it must be a folder of the image",
+                           moved[i], vl_strerror(errno));
+    }
+    return 0;
+}
+
+/* The initramfs cannot be unmounted; its memory is given back by removing its files, among them this program's. */
+static void free_initramfs(int fd)
+{
+    static const char *const names[] = {"init", "dev", "volant"};
+    struct statfs st;
+
+    if (fstatfs(fd, &st) < 0 || (st.f_type != RAMFS_MAGIC && st.f_type != TMPFS_MAGIC)) return;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        (void)remove_tree_at(fd, names[i]);
+}
+
 static int switch_root(struct vl_error *err)
 {
-    (void)unlink("/init");
-    (void)unlink("/dev/console");
-    if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
-        return vl_fail_errno(err, errno, "enter the root disk");
-    return 0;
+    int fds[ARRAY_LEN(moved)] = {-1, -1, -1}, initramfs = open_dir("/"), r = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(moved) && r == 0; i++)
+        if ((fds[i] = open(moved[i], O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+            r = vl_fail_errno(err, errno, "open %s", moved[i]);
+    if (r == 0 && (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0))
+        r = vl_fail_errno(err, errno, "enter the root disk");
+    if (r == 0) r = move_mounts(fds, err);
+    close_all(fds);
+    if (r == 0 && initramfs >= 0) free_initramfs(initramfs);
+    closep(&initramfs);
+    return r;
 }
 
 int root_enter(const struct guest_root *root, struct vl_error *err)
 {
     int r;
 
-    if ((r = mount_image(root, err)) < 0) return r;
-    if (mkdir(CHANGES, 0755) < 0 && errno != EEXIST) return vl_fail_errno(err, errno, "make " CHANGES);
-    if ((r = root->persistent ? mount_own_disk(err) : mount_memory(root, err)) < 0) return r;
+    if ((r = mount_image(root, err)) < 0 || (r = make_folder(CHANGES, err)) < 0) return r;
+    if ((r = root->persistent ? mount_data(err) : mount_memory(root, err)) < 0) return r;
     if ((r = mount_overlay(err)) < 0) return r;
+    (void)umount2(IMAGE, MNT_DETACH);
+    (void)umount2(CHANGES, MNT_DETACH);
     return switch_root(err);
 }
 
-/* --- what runs there ---------------------------------------------------------------------------------------------- */
+/* What runs there */
 
-static void make_folder(const char *path)
+static void make_folder_at(int root_fd, const char *path)
 {
-    if (path && access(path, F_OK) < 0) (void)mkdir_p(path, 0755);
+    char part[4096];
+
+    if (!path || strf(part, sizeof(part), "%s", path) < 0) return;
+    for (char *slash = part; (slash = strchr(slash + 1, '/'));) {
+        *slash = '\0';
+        if (part[1] != '\0') (void)mkdirat(root_fd, part + 1, 0755);
+        *slash = '/';
+    }
+    if (part[0] == '/' && part[1] != '\0') (void)mkdirat(root_fd, part + 1, 0755);
 }
 
-void root_make_folders(const struct workload *w)
+void root_make_folders(int root_fd, const struct workload *w)
 {
-    make_folder(w->workdir);
+    make_folder_at(root_fd, w->workdir);
     for (size_t i = 0; i < w->volumes.len; i++)
-        make_folder(w->volumes.items[i]);
+        make_folder_at(root_fd, w->volumes.items[i]);
+}
+
+static int init_environment(const struct strmap *env, struct strv *ret)
+{
+    int r = 0;
+
+    if (!strmap_get(env, "PATH")) r = strv_add(ret, "PATH=" WORKLOAD_PATH);
+    if (r == 0 && !strmap_get(env, "HOME")) r = strv_add(ret, "HOME=/");
+    if (r == 0 && !strmap_get(env, "TERM")) r = strv_add(ret, "TERM=linux");
+    for (size_t i = 0; r == 0 && i < env->len; i++)
+        r = strv_addf(ret, "%s=%s", env->items[i].key, env->items[i].value);
+    return r;
 }
 
 int root_exec_init(const struct guest_root *root, const struct strmap *env, struct vl_error *err)
 {
-    const char *argv[] = {root->init, NULL};
+    char *argv[] = {root->init, NULL};
     auto_strv words = {0};
     sigset_t none;
-    int r = 0;
+    bool exists;
+    int r;
 
-    for (size_t i = 0; r == 0 && i < env->len; i++)
-        r = strv_addf(&words, "%s=%s", env->items[i].key, env->items[i].value);
-    if (r == 0 && !strmap_get(env, "PATH")) r = strv_add(&words, "PATH=" WORKLOAD_PATH);
-    if (r == 0 && !strmap_get(env, "TERM")) r = strv_add(&words, "TERM=linux");
-    if (r < 0) return vl_fail_errno(err, r, "start %s", root->init);
+    if ((r = init_environment(env, &words)) < 0) return vl_fail_errno(err, r, "prepare the environment of init");
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execve(root->init, (char *const *)argv, words.items);
-    return vl_fail(err, VL_NOT_FOUND, "init '%s' of the image: %s: name another in the manifest's rootfs.init",
-                   root->init, vl_strerror(errno));
+    (void)execve(root->init, argv, words.items);
+    r = errno;
+    exists = access(root->init, F_OK) == 0;
+    if ((r == ENOENT || r == ENOTDIR) && !exists)
+        return vl_fail(err, VL_NOT_FOUND,
+                       "root.init: no '%s' in the image: add it, or name the image's init in the "
+                       "manifest",
+                       root->init);
+    if (r == ENOENT)
+        return vl_fail(err, VL_NOT_FOUND,
+                       "root.init: '%s' is there, but not the loader or interpreter it names: add "
+                       "that to the image",
+                       root->init);
+    if (r == EACCES)
+        return vl_fail(err, VL_INVALID, "root.init: '%s' may not be executed: set its mode to 0755", root->init);
+    return vl_fail(err, VL_INVALID, "root.init: cannot execute '%s' (%s): build the image again, for this machine",
+                   root->init, vl_strerror(r));
 }

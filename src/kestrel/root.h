@@ -9,12 +9,13 @@
 #include "model/guest.h"
 
 /*
- * Finds the disks, mounts, and makes the result the root folder of this process; what the initramfs held is removed.
- * The usual mounts (/proc and so on) are to be made again after it. The error says what is wrong with which disk and
- * what helps; then nothing is to be run.
+ * Finds the disks, mounts them and makes the result the root folder of this process; /dev, /proc and /sys, mounted
+ * before, come along, and what the initramfs held is removed. After an error nothing is to be run: it says what is
+ * wrong with which disk, and what helps.
  */
 int root_enter(const struct guest_root *root, struct vl_error *err);
-/* Folders that the image's configuration names and its file system may lack: the workload's, and its volumes. */
-void root_make_folders(const struct workload *w);
-/* Becomes root->init. Returns the failure only. */
+/* Folders below root_fd that the image's configuration names and its file system lacks: the workload's, and its
+ * volumes. */
+void root_make_folders(int root_fd, const struct workload *w);
+/* Becomes the image's own init; its environment is the workload's. Returns the failure only. */
 int root_exec_init(const struct guest_root *root, const struct strmap *env, struct vl_error *err);

@@ -11,11 +11,26 @@
 #define SETTINGS_MAX    (2 * MANIFEST_MAX)
 #define SETTINGS_FOLDER "volant"
 
+static int check_root(const struct guest_root *root, struct vl_error *err)
+{
+    if (root->init && root->init[0] != '/')
+        return vl_fail(err, VL_INVALID, "root.init '%s' is not absolute, begin it with '/'", root->init);
+    if (root->fstype && strcmp(root->fstype, "squashfs") != 0 && strcmp(root->fstype, "ext4") != 0 &&
+        strcmp(root->fstype, GUEST_FSTYPE_AUTO) != 0)
+        return vl_fail(err, VL_INVALID, "root.fstype is '%s', allowed are squashfs, ext4 and " GUEST_FSTYPE_AUTO,
+                       root->fstype);
+    if (!root->fstype && (root->init || root->persistent))
+        return vl_fail(err, VL_INVALID, "root.fstype is missing, say which file system the root disk has");
+    return 0;
+}
+
 static int check(const struct guest_config *c, struct vl_error *err)
 {
     const struct workload *w = &c->workload;
+    int r;
 
-    if (w->entrypoint.len == 0 || w->entrypoint.items[0][0] == '\0')
+    if ((r = check_root(&c->root, err)) < 0) return r;
+    if (!c->root.init && (w->entrypoint.len == 0 || w->entrypoint.items[0][0] == '\0'))
         return vl_fail(err, VL_INVALID, "workload.entrypoint is empty, name the program to run");
     if (w->workdir && w->workdir[0] != '/')
         return vl_fail(err, VL_INVALID, "workload.workdir '%s' is not absolute, begin it with '/'", w->workdir);

@@ -43,6 +43,11 @@ static const struct {
     {"{" HEAD "\"shutdown\":\"reboot\",\"workload\":{\"entrypoint\":[\"/a\"],\"workdir\":\"rel\"}}", "workdir"},
     {"{" HEAD "\"shutdown\":\"reboot\",\"workload\":{\"entrypoint\":[\"/a\"],\"env\":{\"A=B\":\"c\"}}}", "A=B"},
     {"{" HEAD "\"shutdown\":\"reboot\",\"ready_port\":70000," WORKLOAD "}", "ready_port"},
+    {"{" HEAD "\"shutdown\":\"reboot\",\"root\":{\"fstype\":\"xfs\"}," WORKLOAD "}", "root.fstype is 'xfs'"},
+    {"{" HEAD "\"shutdown\":\"reboot\",\"root\":{\"init\":\"/sbin/init\"}," WORKLOAD "}", "root.fstype is missing"},
+    {"{" HEAD "\"shutdown\":\"reboot\",\"root\":{\"persistent\":true}," WORKLOAD "}", "root.fstype is missing"},
+    {"{" HEAD "\"shutdown\":\"reboot\",\"root\":{\"fstype\":\"ext4\",\"init\":\"init\"}," WORKLOAD "}",
+     "begin it with '/'"},
     {"{" HEAD "\"shutdown\":\"reboot\",\"ready_port\":\"80\"," WORKLOAD "}", "ready_port"},
 };
 
@@ -62,6 +67,23 @@ static void test_bad_ones_are_refused(void **state)
         assert_int_equal(faccessat(t.fd, GUEST_CONFIG_PATH, F_OK, 0), 0);
         testdir_remove(&t);
     }
+}
+
+/* Who runs the image's own init has no workload to name. */
+static void test_an_init_of_the_image(void **state)
+{
+    auto_guest_config c = {0};
+    struct vl_error err = {0};
+    struct testdir t;
+
+    (void)state;
+    testdir_make(&t);
+    testdir_write(&t, GUEST_CONFIG_PATH,
+                  "{" HEAD "\"shutdown\":\"reboot\",\"root\":{\"fstype\":\"ext4\",\"init\":\"/sbin/init\"}}");
+    if (settings_load(t.fd, &c, &err) < 0) fail_msg("%s", err.msg);
+    assert_string_equal(c.root.init, "/sbin/init");
+    assert_int_equal(c.workload.entrypoint.len, 0);
+    testdir_remove(&t);
 }
 
 static void test_none_says_who_makes_one(void **state)
@@ -107,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_good_one_is_read_and_removed),
         cmocka_unit_test(test_bad_ones_are_refused),
+        cmocka_unit_test(test_an_init_of_the_image),
         cmocka_unit_test(test_none_says_who_makes_one),
         cmocka_unit_test(test_addresses),
     };

@@ -174,6 +174,11 @@ static int explain_exec(const struct plan *p, struct vl_error *err)
     if (p->errnum == ENOEXEC)
         return vl_fail(err, VL_INVALID, "%s: '%s' is no program for this machine (a script needs a #! line)", p->field,
                        p->program);
+    if (p->errnum == EIO || p->errnum == EUCLEAN)
+        return vl_fail(err, VL_INVALID,
+                       "%s: '%s' cannot be read (%s): the root disk is damaged, build its image again "
+                       "and install it",
+                       p->field, p->program, vl_strerror(p->errnum));
     (void)vl_fail_errno(err, p->errnum, "%s: execute '%s'", p->field, p->program);
     if (err) err->kind = VL_INVALID;
     return -p->errnum;
@@ -265,24 +270,28 @@ int workload_exit_code(int status, int *ret_signal)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static int real_time_signal(const char *name)
+{
+    uint64_t n = 0;
+
+    if (str_starts(name, "RTMIN") && (name[5] == '\0' || (name[5] == '+' && parse_u64(name + 6, 0, 64, &n) == 0)))
+        return SIGRTMIN + (int)n <= SIGRTMAX ? SIGRTMIN + (int)n : 0;
+    if (str_starts(name, "RTMAX") && (name[5] == '\0' || (name[5] == '-' && parse_u64(name + 6, 0, 64, &n) == 0)))
+        return SIGRTMAX - (int)n >= SIGRTMIN ? SIGRTMAX - (int)n : 0;
+    return 0;
+}
+
 int workload_stop_signal(const struct workload *w)
 {
-    const struct {
-        const char *name;
-        int number;
-    } table[] = {
-        {"HUP", SIGHUP},     {"INT", SIGINT},     {"QUIT", SIGQUIT},         {"ABRT", SIGABRT}, {"KILL", SIGKILL},
-        {"USR1", SIGUSR1},   {"USR2", SIGUSR2},   {"ALRM", SIGALRM},         {"TERM", SIGTERM}, {"CONT", SIGCONT},
-        {"STOP", SIGSTOP},   {"TSTP", SIGTSTP},   {"PWR", SIGPWR},           {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},
-        {"WINCH", SIGWINCH}, {"RTMIN", SIGRTMIN}, {"RTMIN+3", SIGRTMIN + 3},
-    };
     const char *name = w->stop_signal;
     uint64_t number;
+    int r;
 
     if (!name) return SIGTERM;
-    if (parse_u64(name, 1, 64, &number) == 0) return (int)number;
+    if (parse_u64(name, 1, (uint64_t)SIGRTMAX, &number) == 0) return (int)number;
     if (str_starts(name, "SIG")) name += 3;
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (strcmp(table[i].name, name) == 0) return table[i].number;
-    return SIGTERM;
+    for (int signo = 1; signo < 32; signo++)
+        if (str_eq(sigabbrev_np(signo), name)) return signo;
+    r = real_time_signal(name);
+    return r > 0 ? r : SIGTERM;
 }

@@ -27,7 +27,7 @@ int workload_start(const struct workload *w, struct child *ret, struct vl_error 
  */
 int workload_command(const struct workload *w, const struct user *user, const struct strv *argv, const char *field,
                      struct child *ret, struct vl_error *err);
-/* What asks it to end: stop_signal by name ("SIGQUIT", "QUIT") or number, SIGTERM where it names none we know. */
+/* What asks it to end: stop_signal ("SIGQUIT", "QUIT", "RTMIN+3", "3"), SIGTERM where it names none that we know. */
 int workload_stop_signal(const struct workload *w);
 /* What shells and container engines report for a program that could not be started: 127, 126, or 125 for our own
  * faults. */

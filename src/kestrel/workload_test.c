@@ -171,6 +171,42 @@ static void test_no_loader_and_no_program(void **state)
     testdir_remove(&t);
 }
 
+static void test_stop_signals(void **state)
+{
+    const struct {
+        const char *name;
+        int number;
+    } table[] = {
+        {NULL, SIGTERM},
+        {"SIGQUIT", SIGQUIT},
+        {"QUIT", SIGQUIT},
+        {"SIGWINCH", SIGWINCH},
+        {"3", SIGQUIT},
+        {"9", SIGKILL},
+        {"SIGRTMIN+3", SIGRTMIN + 3},
+        {"RTMIN", SIGRTMIN},
+        {"RTMAX-1", SIGRTMAX - 1},
+        {"RTMIN+99", SIGTERM},
+        {"RTMIN-1", SIGTERM},
+        {"RTMINx", SIGTERM},
+        {"0", SIGTERM},
+        {"999", SIGTERM},
+        {"", SIGTERM},
+        {"SIG", SIGTERM},
+        {"sigquit", SIGTERM},
+        {"SIGNONSENSE", SIGTERM},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct workload w = {.stop_signal = table[i].name ? strdup(table[i].name) : NULL};
+        int signo = workload_stop_signal(&w);
+
+        if (signo != table[i].number) fail_msg("%s: %d", w.stop_signal, signo);
+        free(w.stop_signal);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_a_command_beside_it),
         cmocka_unit_test(test_what_cannot_be_started),
         cmocka_unit_test(test_no_loader_and_no_program),
+        cmocka_unit_test(test_stop_signals),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

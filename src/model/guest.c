@@ -34,8 +34,7 @@ static const struct field config_fields[] = {
     {"root", FIELD_OBJECT, .offset = offsetof(struct guest_config, root), .sub = &root_schema},
     {"health_check", FIELD_OBJECT, .offset = offsetof(struct guest_config, health_check), .sub = &health_check_schema},
     {"ready_port", FIELD_INT, .offset = offsetof(struct guest_config, ready_port), .min = 0, .max = 65535},
-    {"workload", FIELD_OBJECT, .flags = FIELD_REQUIRED, .offset = offsetof(struct guest_config, workload),
-     .sub = &workload_schema},
+    {"workload", FIELD_OBJECT, .offset = offsetof(struct guest_config, workload), .sub = &workload_schema},
 };
 const struct schema guest_config_schema = {"config", sizeof(struct guest_config), config_fields,
                                            ARRAY_LEN(config_fields)};

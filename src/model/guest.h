@@ -44,7 +44,7 @@ struct guest_config {
     struct guest_root root;
     struct health_check health_check; /* type NULL: none, ready_port decides */
     int64_t ready_port;               /* TCP port whose accepting means ready; 0: executed means ready */
-    struct workload workload;
+    struct workload workload; /* left out only beside root.init, which gets the environment of one that is given */
 };
 extern const struct schema guest_config_schema;
 void guest_config_done(struct guest_config *c);

@@ -174,12 +174,12 @@ def devices(bus, disk):
     ]  # fmt: skip
 
 
-def boot(guest, machine, append, extra=(), initrd=None):
+def boot(guest, machine, append, extra=(), initrd=None, kernel=KERNEL):
     """Runs QEMU to its end; returns what came over the serial port. Not ended in time is a failure."""
     argv = [
         "qemu-system-x86_64", "-M", machine, "-cpu", "max,erms=off", "-m", "128",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-        "-kernel", str(KERNEL), "-initrd", str(initrd or guest["initrd"]),
+        "-kernel", str(kernel), "-initrd", str(initrd or guest["initrd"]),
         "-append", f"console=ttyS0 tsc_early_khz={tsc_khz()} {append}", *extra,
     ]  # fmt: skip
     end = time.monotonic() + DEADLINE
