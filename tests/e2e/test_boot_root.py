@@ -12,6 +12,7 @@ import appliance
 import oci_image
 import pytest
 import test_kernel
+import volant
 from oci_image import entry, folder, symlink
 
 KERNEL = test_kernel.KERNEL_DIR / "bzImage-volant"
@@ -96,7 +97,7 @@ def ended(out, code, *problem):
 def test_description_fits_the_kernel():
     info = json.loads((test_kernel.KERNEL_DIR / "bzImage-volant.json").read_text())
     generic = json.loads((test_kernel.KERNEL_DIR / "vmlinux-generic.json").read_text())
-    kestrel = (test_kernel.KERNEL_DIR.parent / "kestrel").read_bytes()
+    kestrel = appliance.read(volant.program("kestrel"))
     assert info["sha256"] == hashlib.sha256(KERNEL.read_bytes()).hexdigest() and info["size"] == KERNEL.stat().st_size
     assert info["kestrel"] == hashlib.sha256(kestrel).hexdigest(), "run make kernel: kestrel is another by now"
     assert [info[key] for key in ("version", "patches", "key")] == [generic[key] for key in ("version", "patches", "key")]
@@ -109,7 +110,7 @@ def test_bake_refuses_what_it_cannot_fill(tmp_path):
     (tmp_path / "kestrel").write_bytes(os.urandom(1 << 16) * 64)
 
     def bake():
-        run = subprocess.run([test_kernel.ROOT / "kernel" / "bake.py", "--kernel", tmp_path, "--kestrel",
+        run = subprocess.run([test_kernel.ROOT / "kernel" / "bake.sh", "--kernel", tmp_path, "--kestrel",
                               tmp_path / "kestrel"], stderr=subprocess.PIPE, text=True, timeout=60)
         assert run.returncode == 1
         assert sorted(os.listdir(tmp_path)) == ["bzImage-template", "kestrel", "vmlinux-generic.json"]
@@ -118,7 +119,7 @@ def test_bake_refuses_what_it_cannot_fill(tmp_path):
     assert "room_size" in bake()
     os.unlink(tmp_path / "bzImage-template")
     (tmp_path / "bzImage-template").write_bytes(bytes(4096))
-    assert "no bzImage" in bake()
+    assert "does not unpack" in bake()
 
 
 @pytest.mark.parametrize("packing", ["zstd", "lz4"])
@@ -157,7 +158,7 @@ def test_an_overlay_in_memory_is_bounded_and_forgotten(images):
     before = hashlib.sha256(disk.read_bytes()).hexdigest()
     for _ in range(2):
         out = boot(images, "add", "/etc/boots", "cat", "/etc/boots", "fill", "/big", "20",
-                   disks=[(disk, "volant-root")], root={"fstype": "ext4", "overlay_mb": 8})
+                   disks=[(disk, "volant-root")], root={"fstype": "auto", "overlay_mb": 8})
         ended(out, 0)
         assert said(out, "/etc/boots") == ["boot"]
         assert 5 <= int(said(out, "fill")[0].split()[0]) <= 8
@@ -205,6 +206,7 @@ def test_what_is_wrong_is_said_and_ends_the_machine(images):
         ([(good, "other")], {}, 125, ["root disk", "volant-root"]),
         ([(cut, "volant-root")], {}, 125, ["root disk", "/dev/vda", "damaged", "build"]),
         ([(noise, "volant-root")], {}, 125, ["root disk", "damaged or no squashfs"]),
+        ([(noise, "volant-root")], {"root": {"fstype": "auto"}}, 125, ["root disk", "neither squashfs nor ext4"]),
         ([(noise, "volant-root")], {"root": {"fstype": "ext4"}}, 125, ["root disk", "damaged or no ext4"]),
         ([(hidden, "volant-root")], {}, 125, ["root disk", "/proc", "folder"]),
         (root, {"root": {"persistent": True}}, 125, ["data disk", "volant-data"]),
