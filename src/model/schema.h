@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structs described by field tables, from which decoder, encoder and validation are derived (and later OpenAPI and MCP
- * schemas). A decoded struct owns all its memory; schema_done releases it.
+ * Structs described by field tables, from which decoder, encoder, validation and JSON Schemas are derived. A decoded
+ * struct owns all its memory; schema_done releases it.
  */
 #pragma once
 #include <jansson.h>
@@ -40,6 +40,7 @@ struct field {
     const char *const
         *choices;             /* FIELD_STRING: NULL-terminated; NULL: anything. Unless required, "" counts as absent */
     const struct schema *sub; /* may be NULL with FIELD_IGNORED */
+    const char *about;        /* a sentence for JSON Schemas; NULL: the name says it */
 };
 
 struct schema {
@@ -83,6 +84,16 @@ int schema_decode(const struct schema *s, const json_t *obj, const char *prefix,
  * FIELD_REQUIRED); NULL when out of memory. Bytes that are not UTF-8 become U+FFFD.
  */
 json_t *schema_encode(const struct schema *s, const void *obj);
+/*
+ * The JSON Schema (2020-12, in the subset that OpenAPI 3.0 shares: no $ref, no null) of what schema_decode accepts or
+ * schema_encode gives. NULL when out of memory.
+ */
+enum schema_use {
+    SCHEMA_INPUT,
+    SCHEMA_INPUT_CLOSED, /* unknown keys are refused, as those do who ask schema_decode for them */
+    SCHEMA_OUTPUT,       /* what is always encoded is required */
+};
+json_t *schema_json(const struct schema *s, enum schema_use use);
 /* Releases and zeroes what the table describes; all zero is fine. */
 void schema_done(const struct schema *s, void *obj);
 /* A deep copy of what the table describes over *dst (any content; overwritten); -ENOMEM (then *dst is all zero). */

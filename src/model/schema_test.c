@@ -465,6 +465,52 @@ static void running_out_of_memory_is_survived(void **state)
     assert_true(n > 50);
 }
 
+static void tables_become_json_schemas(void **state)
+{
+    static const struct field fields[] = {
+        {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .min = 1, .max = 8, .about = "Its name."},
+        {"kind", FIELD_STRING, .choices = kinds},
+        {"secret", FIELD_STRING, .flags = FIELD_INTERNAL},
+        {"on", FIELD_BOOL, .flags = FIELD_EMIT, .def = true},
+        {"count", FIELD_INT, .min = 48, .max = 1024, .def = 100},
+        {"any", FIELD_INT, .def = INT64_MIN},
+        {"tags", FIELD_STRINGS, .max = 3},
+        {"env", FIELD_MAP, .max = 2},
+        {"one", FIELD_OBJECT, .sub = &inner_schema},
+        {"many", FIELD_OBJECTS, .sub = &inner_schema},
+        {"raw", FIELD_JSON, .flags = 0},
+        {"old", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    };
+    static const struct schema schema = {"sample", 0, fields, ARRAY_LEN(fields)};
+    static const char inner[] = "{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"integer\",\"minimum\":1,"
+                                "\"maximum\":65535},\"s\":{\"type\":\"string\"}},\"required\":[\"x\"]";
+    static const struct {
+        enum schema_use use;
+        const char *secret, *required, *end;
+    } table[] = {
+        {SCHEMA_INPUT, "", "\"name\"", ""},
+        {SCHEMA_INPUT_CLOSED, "", "\"name\"", ",\"additionalProperties\":false"},
+        {SCHEMA_OUTPUT, "\"secret\":{\"type\":\"string\"},", "\"name\",\"on\"", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        json_auto_t *j = schema_json(&schema, table[i].use);
+        auto_free char *have = json_text(j), *want = NULL;
+
+        want = strf_new(
+            "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1,"
+            "\"maxLength\":8,\"description\":\"Its name.\"},\"kind\":{\"type\":\"string\",\"enum\":["
+            "\"reboot\",\"poweroff\"]},%s\"on\":{\"type\":\"boolean\",\"default\":true},\"count\":{\"type\":"
+            "\"integer\",\"minimum\":48,\"maximum\":1024,\"default\":100},\"any\":{\"type\":\"integer\"},"
+            "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"maxItems\":3},\"env\":{\"type\":"
+            "\"object\",\"additionalProperties\":{\"type\":\"string\"},\"maxProperties\":2},\"one\":%s%s},"
+            "\"many\":{\"type\":\"array\",\"items\":%s%s}},\"raw\":{\"type\":\"object\"}},\"required\":[%s]%s}",
+            table[i].secret, inner, table[i].end, inner, table[i].end, table[i].required, table[i].end);
+        assert_string_equal(have, want);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -483,6 +529,7 @@ int main(void)
         cmocka_unit_test(quoting),
         cmocka_unit_test(maps),
         cmocka_unit_test(running_out_of_memory_is_survived),
+        cmocka_unit_test(tables_become_json_schemas),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
