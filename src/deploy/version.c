@@ -94,6 +94,7 @@ void version_request(const struct version *v, const char *name, struct vm_reques
         .cpu_cores = v->config.resources.cpu_cores,
         .memory_mb = v->config.resources.memory_mb,
         .config = v->config, /* the engine copies it */
+        .start = true,
     };
 }
 

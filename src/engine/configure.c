@@ -9,10 +9,12 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "engine/draft.h"
+#include "model/config_patch.h"
 
 struct configure {
     struct vm_also also;
-    struct vm_request req;
+    struct vm_request req; /* empty where there is a patch, until its turn comes */
+    json_t *patch;
     bool owned; /* revision is to be written */
     int64_t revision;
     bool restart;
@@ -24,6 +26,7 @@ void configure_free(struct configure *c)
     if (!c) return;
     draft_done(&c->draft);
     vm_request_done(&c->req);
+    json_decref(c->patch);
     free(c);
 }
 DEFINE_AUTO(struct configure *, configure_free)
@@ -58,6 +61,36 @@ void configure_apply(struct vm *vm, struct configure *c)
     log_info("vm=%s configured%s", vm->row.name, c->restart ? ", restarting" : "");
 }
 
+json_t *engine_vm_config(const struct vm *vm)
+{
+    json_auto_t *config = schema_encode(&vm_config_schema, &vm->config), *manifest = NULL;
+
+    if (!config || json_parse(vm->row.manifest, strlen(vm->row.manifest), "manifest", &manifest, NULL) < 0 ||
+        json_object_set(config, "manifest", manifest) < 0)
+        return NULL;
+    return take_ptr(config);
+}
+
+int64_t engine_vm_config_version(const struct vm *vm, int64_t *ret_since_ms)
+{
+    *ret_since_ms = vm->row.config_ms;
+    return vm->row.config_version;
+}
+
+/* What is there may have changed since the patch came. */
+static int lay_patch(const struct vm *vm, struct configure *c, struct vl_error *err)
+{
+    json_auto_t *present = engine_vm_config(vm), *body = NULL;
+    json_t *config = NULL;
+    int r;
+
+    if (!present) return vl_fail_errno(err, ENOMEM, "configure VM");
+    if ((r = vm_config_patch(present, c->patch, false, &config, NULL, err)) < 0) return r;
+    if (!(body = json_pack("{s:s, s:o}", "name", vm->row.name, "config", config)))
+        return vl_fail_errno(err, ENOMEM, "configure VM");
+    return vm_request_decode(body, &c->req, NULL, err);
+}
+
 int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, struct vl_error *err)
 {
     int r;
@@ -67,9 +100,12 @@ int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, st
                        "VM '%s' is a replica of deployment '%s' and has its configuration: change that with "
                        "`volar deployments update %s`",
                        vm->row.name, vm->row.deployment, vm->row.deployment);
-    r = draft_judge(&c->draft, vm->engine, &c->req, vm, c->restart || vm->desire == DESIRE_RUNNING, err);
-    if (r < 0) return r;
+    if (c->patch && (r = lay_patch(vm, c, err)) < 0) return r;
+    if ((r = draft_judge(&c->draft, vm->engine, &c->req, vm, c->restart || vm->desire == DESIRE_RUNNING, err)) < 0)
+        return r;
     c->draft.row.revision = c->owned ? c->revision : vm->row.revision;
+    c->draft.row.config_version = vm->row.config_version + 1;
+    c->draft.row.config_ms = wall_ms();
     c->also.run = configure_run;
     *ret = &c->also;
     return 0;
@@ -88,5 +124,16 @@ int engine_vm_configure(struct engine *e, const struct vm_request *req, const st
     r = vm_ask(e, req->name, INTENT_CONFIGURE, c, restart ? (enum wait_for)want : WAIT_COMMIT, timeout_ms, done, arg,
                err);
     if (r == 0) (void)take_ptr(c);
+    return r;
+}
+
+int engine_vm_patch(struct engine *e, const char *name, const json_t *patch, int timeout_ms, engine_vm_done done,
+                    void *arg, struct vl_error *err)
+{
+    auto_(configure_freep) struct configure *c = calloc(1, sizeof(*c));
+    int r;
+
+    if (!c || !(c->patch = json_deep_copy(patch))) return vl_fail_errno(err, ENOMEM, "configure VM");
+    if ((r = vm_ask(e, name, INTENT_CONFIGURE, c, WAIT_COMMIT, timeout_ms, done, arg, err)) == 0) (void)take_ptr(c);
     return r;
 }

@@ -36,20 +36,22 @@ void creates_forget(struct engine *e, const void *arg)
     }
 }
 
-/* Without a boot token where it has to wait for its turn. */
-static int row_fill(struct vm_row *row, const struct vm_owner *owner, bool at_once)
+/* Without a boot token where it has to wait for its turn, or is not to run yet. */
+static int row_fill(struct vm_row *row, const struct vm_owner *owner, bool start, bool at_once)
 {
+    enum vm_status status = !start ? VM_STOPPED : at_once ? VM_STARTING : VM_PENDING;
     char token[BOOT_TOKEN_LEN + 1] = "";
 
     if (at_once) random_token(token);
-    row->desired = strdup(vm_desire_name(DESIRE_RUNNING));
-    row->status = strdup(vm_status_name(at_once ? VM_STARTING : VM_PENDING));
+    row->desired = strdup(vm_desire_name(start ? DESIRE_RUNNING : DESIRE_STOPPED));
+    row->status = strdup(vm_status_name(status));
     row->reason = strdup("");
     row->boot = strdup(token);
     row->kernel_cmdline = strdup("");
     row->deployment = strdup(owner && owner->deployment ? owner->deployment : "");
     row->revision = owner ? owner->revision : 0;
-    row->created_ms = row->updated_ms = wall_ms();
+    row->created_ms = row->updated_ms = row->config_ms = wall_ms();
+    row->config_version = 1;
     return row->desired && row->status && row->reason && row->boot && row->kernel_cmdline && row->deployment ? 0
                                                                                                              : -ENOMEM;
 }
@@ -107,7 +109,7 @@ static void create_done(struct store_op *op, int r, const struct vl_error *err)
     draft_done(&c->draft); /* from here on it is the VM that has the ports and its share */
     vm->token_fresh = vm->slot = c->slot;
     c->slot = false; /* moved */
-    if (!vm->slot) vm_queue(vm);
+    if (vm->status == VM_PENDING) vm_queue(vm);
     log_info("vm=%s created, id %lld, address %s", vm->row.name, (long long)vm->row.id, vm->row.ip_address);
     vm_add_waiter(vm, take_ptr(c->waiter));
     vm_settle(vm);
@@ -125,13 +127,15 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, const struc
                        req->name);
     if (!(c = calloc(1, sizeof(*c))) || !(c->waiter = calloc(1, sizeof(*c->waiter))))
         return vl_fail_errno(err, ENOMEM, "create VM");
-    if ((r = draft_judge(&c->draft, e, req, NULL, true, err)) < 0) return r;
+    if ((r = draft_judge(&c->draft, e, req, NULL, req->start, err)) < 0) return r;
     c->engine = e;
-    c->slot = slot_take(e);
-    if ((r = row_fill(&c->draft.row, owner, c->slot)) < 0) return vl_fail_errno(err, r, "create VM");
+    c->slot = req->start && slot_take(e);
+    if ((r = row_fill(&c->draft.row, owner, req->start, c->slot)) < 0) return vl_fail_errno(err, r, "create VM");
     if (!(c->vm = vm_prepare(e, &c->draft.row, err))) return -EIO;
-    *c->waiter =
-        (struct waiter){.what = (enum wait_for)want, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
+    *c->waiter = (struct waiter){.what = req->start ? (enum wait_for)want : WAIT_COMMIT,
+                                 .until_ms = mono_ms() + timeout_ms,
+                                 .done = done,
+                                 .arg = arg};
     c->op = (struct store_op){.run = create_run, .done = create_done};
     CRASH_POINT("create.judged");
     store_post(e->cfg.store, &take_ptr(c)->op);

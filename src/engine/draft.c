@@ -263,4 +263,6 @@ void draft_swap(struct draft *d)
     vm->row.cpu_cores = d->row.cpu_cores;
     vm->row.memory_mb = d->row.memory_mb;
     vm->row.revision = d->row.revision;
+    vm->row.config_version = d->row.config_version;
+    vm->row.config_ms = d->row.config_ms;
 }

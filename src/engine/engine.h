@@ -97,6 +97,7 @@ enum vm_want { VM_WANT_PROCESS, VM_WANT_RUNNING, VM_WANT_READY };
 /*
  * All return 0 and call `done` later, or fail at once and never call it. With a want, done comes when it is reached,
  * when it can no longer be (boot failed, VM ended), or after timeout_ms, with r = 0 and the VM as it is in each case.
+ * With req->start false the VM is recorded as stopped, and that is what is waited for.
  * A request that does not get its turn in that time (the VM is busy with an earlier one) is taken back:
  * VL_UNAVAILABLE. One whose client went away is dropped by engine_forget(arg), the operation goes on.
  */
@@ -118,6 +119,22 @@ int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, vo
  */
 int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
                         enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);
+/*
+ * The same with a partial configuration (model/config_patch.h) that is laid over the present one when its turn comes;
+ * nothing is restarted.
+ */
+int engine_vm_patch(struct engine *e, const char *name, const json_t *patch, int timeout_ms, engine_vm_done done,
+                    void *arg, struct vl_error *err);
+/* The configuration as it will be used at the next start, its manifest in it; NULL: out of memory. */
+json_t *engine_vm_config(const struct vm *vm);
+/* Which version that is, and since when. */
+int64_t engine_vm_config_version(const struct vm *vm, int64_t *ret_since_ms);
+/* On the loop, once; the rows are borrowed, newest first. */
+typedef void (*engine_history_done)(void *arg, int r, const struct vl_error *err, const struct vm_config_row *rows,
+                                    size_t n);
+/* The versions that are kept, at most `limit` (0: all), or only that one which is not 0. As the others. */
+int engine_vm_history(struct engine *e, const char *name, int64_t version, int64_t limit, engine_history_done done,
+                      void *arg, struct vl_error *err);
 /*
  * Whether `req` could be created now, or be the configuration of the VM of that name: as create and configure judge it,
  * and nothing is taken. What is true now need not be in a moment.

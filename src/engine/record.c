@@ -66,7 +66,8 @@ static int row_fill(const struct vmm_note *note, const struct record *r, struct 
     row->cpu_cores = r->cpu_cores;
     row->memory_mb = r->memory_mb;
     row->revision = r->revision;
-    row->created_ms = r->created_ms;
+    row->created_ms = row->config_ms = r->created_ms;
+    row->config_version = 1; /* its history went with its row */
     row->name = strdup(note->name);
     row->boot = strdup(note->boot);
     row->kernel_cmdline = strdup(note->kernel_cmdline);

@@ -96,6 +96,7 @@ void engine_forget(struct engine *e, void *arg)
     creates_forget(e, arg);
     plugin_ops_forget(e, arg);
     drifts_forget(e, arg);
+    histories_forget(e, arg);
     for (struct vm *vm = e->vms; vm; vm = vm->next) {
         for (struct waiter *w = vm->waiters; w; w = w->next)
             forget_one(w, arg);

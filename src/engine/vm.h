@@ -130,6 +130,7 @@ struct engine {
     void *changed_arg;
     size_t strangers;
     struct drift *drifts;         /* checks and repairs in progress */
+    struct history *histories;    /* being read */
     bool unread;                  /* a row could not be read: nothing is removed because the registry lacks it */
     struct plugin_op *plugin_ops; /* in flight */
     bool step_scheduled, slots_scheduled; /* the loop will call: the engine is not freed before */
@@ -216,6 +217,10 @@ bool configure_restarts(const struct configure *c);
 int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, struct vl_error *err);
 /* It is committed. */
 void configure_apply(struct vm *vm, struct configure *c);
+
+/* --- history.c ---------------------------------------------------------------------------------------------------- */
+/* Nobody waits for `arg` any more. */
+void histories_forget(struct engine *e, const void *arg);
 
 /* --- admit.c ------------------------------------------------------------------------------------------------------ */
 /* VL_CONFLICT with the numbers unless the host has that much left for a VM; what `vm` (NULL: none) has counts as left.

@@ -42,6 +42,7 @@ static const struct field request_fields[] = {
     {"cpu_cores", FIELD_INT, .offset = AT(cpu_cores), .min = 1, .max = CPU_CORES_MAX},
     {"memory_mb", FIELD_INT, .offset = AT(memory_mb), .min = MEMORY_MB_MIN, .max = MEMORY_MB_MAX},
     {"config", FIELD_OBJECT, .offset = AT(config), .sub = &vm_config_schema},
+    {"start", FIELD_BOOL, .offset = AT(start), .def = true},
     {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
     {"api_host", FIELD_STRING, .flags = FIELD_IGNORED},
     {"api_port", FIELD_STRING, .flags = FIELD_IGNORED},

@@ -42,6 +42,7 @@ struct vm_request {
     char *name, *plugin, *runtime;
     int64_t cpu_cores, memory_mb; /* 0: the manifest's, over 1 and 256 */
     struct vm_config config;
+    bool start; /* false: recorded as stopped */
 };
 extern const struct schema vm_request_schema;
 void vm_request_done(struct vm_request *r);

@@ -14,6 +14,8 @@ static const struct orphan_table {
     {"SELECT count(*) FROM deployment_versions WHERE deployment_id NOT IN (SELECT id FROM deployments)",
      "DELETE FROM deployment_versions WHERE deployment_id NOT IN (SELECT id FROM deployments)",
      offsetof(struct store_orphans, versions)},
+    {"SELECT count(*) FROM vm_configs WHERE vm_id NOT IN (SELECT id FROM vms)",
+     "DELETE FROM vm_configs WHERE vm_id NOT IN (SELECT id FROM vms)", offsetof(struct store_orphans, configs)},
 };
 
 int store_orphans_count(struct store_tx *tx, struct store_orphans *ret, struct vl_error *err)

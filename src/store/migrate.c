@@ -107,6 +107,43 @@ const char *const schema_steps[] = {
     "  created_ms INTEGER NOT NULL,"
     "  PRIMARY KEY (deployment_id, version)"
     ") STRICT;",
+
+    /*
+     * 3. Configurations of VMs have versions; those that there were become the first. config_ms: since when it is the
+     * present one. Artifacts that plugins are registered with.
+     */
+    "ALTER TABLE vms ADD COLUMN config_version INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE vms ADD COLUMN config_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE vms SET config_ms = created_ms;"
+
+    "CREATE TABLE vm_configs ("
+    "  id INTEGER PRIMARY KEY,"
+    "  vm_id INTEGER NOT NULL REFERENCES vms (id) ON DELETE CASCADE,"
+    "  version INTEGER NOT NULL CHECK (version >= 1),"
+    "  config TEXT NOT NULL,"
+    "  manifest TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  UNIQUE (vm_id, version)"
+    ") STRICT;"
+    "INSERT INTO vm_configs (vm_id, version, config, manifest, created_ms)"
+    "  SELECT id, 1, config, manifest, created_ms FROM vms;"
+
+    /* No reference to plugins: an artifact may be registered before the plugin is installed. */
+    "CREATE TABLE plugin_artifacts ("
+    "  id INTEGER PRIMARY KEY,"
+    "  plugin TEXT NOT NULL CHECK (plugin <> ''),"
+    "  version TEXT NOT NULL CHECK (version <> ''),"
+    "  name TEXT NOT NULL CHECK (name <> ''),"
+    "  kind TEXT NOT NULL,"
+    "  source_url TEXT NOT NULL,"
+    "  checksum TEXT NOT NULL,"
+    "  format TEXT NOT NULL,"
+    "  local_path TEXT NOT NULL,"
+    "  size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),"
+    "  created_ms INTEGER NOT NULL,"
+    "  updated_ms INTEGER NOT NULL,"
+    "  UNIQUE (plugin, version, name)"
+    ") STRICT;",
 };
 const size_t n_schema_steps = ARRAY_LEN(schema_steps);
 

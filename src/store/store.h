@@ -92,22 +92,26 @@ struct vm_row {
     bool has_exit_code;
     int64_t exit_code;
     int64_t created_ms, updated_ms;
-    char *deployment;      /* whose replica it is, "" none */
-    int64_t revision;      /* of the deployment's configuration */
-    int64_t restarts;      /* by the restart policy, since it last stayed up */
-    int64_t not_before_ms; /* wall clock: pending, and not to be booted before; 0: at once */
-    int64_t started_ms;    /* wall clock: when the present boot became running; 0: it has not */
+    char *deployment;                  /* whose replica it is, "" none */
+    int64_t revision;                  /* of the deployment's configuration */
+    int64_t restarts;                  /* by the restart policy, since it last stayed up */
+    int64_t not_before_ms;             /* wall clock: pending, and not to be booted before; 0: at once */
+    int64_t started_ms;                /* wall clock: when the present boot became running; 0: it has not */
+    int64_t config_version, config_ms; /* of `config`, and since when it is the present one */
 };
 void vm_row_done(struct vm_row *r);
 /*
  * With id 0 *ret_id is new and never used again, else that very id, which no row has (VL_CONFLICT). Addresses may be
- * NULL or "" (none yet). Name taken: VL_CONFLICT.
+ * NULL or "" (none yet). Its configuration becomes the history's first version. Name taken: VL_CONFLICT.
  */
 int store_vm_insert(struct store_tx *tx, const struct vm_row *row, int64_t *ret_id, struct vl_error *err);
 /* Writes desired, status, reason, boot, kernel_cmdline, pid, exit code, restarts, not_before_ms, started_ms and
  * updated_ms of row->id; VL_NOT_FOUND. */
 int store_vm_update(struct store_tx *tx, const struct vm_row *row, struct vl_error *err);
-/* Writes runtime, plugin, cpu_cores, memory_mb, config, manifest and revision of row->id; VL_NOT_FOUND. */
+/*
+ * Writes runtime, plugin, cpu_cores, memory_mb, config, manifest, revision, config_version and config_ms of row->id,
+ * and the history's new version; VL_NOT_FOUND.
+ */
 int store_vm_configure(struct store_tx *tx, const struct vm_row *row, struct vl_error *err);
 /* With its lease and ports. Its events stay. VL_NOT_FOUND. */
 int store_vm_delete(struct store_tx *tx, int64_t id, struct vl_error *err);
@@ -119,10 +123,23 @@ int store_vm_reserve(struct store_tx *tx, int64_t id, struct vl_error *err);
 /* In order of id; fn takes the row (may steal strings), a negative return ends and is returned. */
 int store_vm_each(struct store_tx *tx, int (*fn)(void *arg, struct vm_row *row), void *arg, struct vl_error *err);
 
+/* --- vm_configs.c: every configuration a VM was given, with the manifest it had --------------------------------- */
+#define STORE_CONFIGS_KEPT 100 /* of each VM */
+struct vm_config_row {
+    int64_t id, version, created_ms;
+    char *config, *manifest; /* JSON, as in vm_row */
+};
+void vm_config_row_done(struct vm_config_row *r);
+/* That of row->id and row->config_version, and drops the oldest above STORE_CONFIGS_KEPT. */
+int store_vm_config_add(struct store_tx *tx, const struct vm_row *row, struct vl_error *err);
+/* Newest first, at most `limit` (0: all), or the one version that is not 0. */
+int store_vm_config_each(struct store_tx *tx, int64_t vm_id, int64_t version, int64_t limit,
+                         int (*fn)(void *arg, struct vm_config_row *row), void *arg, struct vl_error *err);
+
 /* --- check.c: what there cannot be ---------------------------------------------------------------------------------
  */
 struct store_orphans {
-    int64_t leases, ports, versions; /* rows whose VM or deployment is not there */
+    int64_t leases, ports, versions, configs; /* rows whose VM or deployment is not there */
 };
 int store_orphans_count(struct store_tx *tx, struct store_orphans *ret, struct vl_error *err);
 int store_orphans_remove(struct store_tx *tx, struct vl_error *err);
@@ -198,6 +215,24 @@ int store_plugin_enable(struct store_tx *tx, const char *name, bool enabled, str
 int store_plugin_delete(struct store_tx *tx, const char *name, struct vl_error *err);               /* VL_NOT_FOUND */
 int store_plugin_each(struct store_tx *tx, int (*fn)(void *arg, struct plugin_row *row), void *arg,
                       struct vl_error *err);
+
+/* --- plugin_artifacts.c: what plugins are registered with, by plugin, version and name --------------------------- */
+struct artifact_row {
+    int64_t id;
+    char *plugin, *version, *name, *kind, *source_url, *checksum, *format, *local_path;
+    int64_t size_bytes, created_ms, updated_ms;
+};
+void artifact_row_done(struct artifact_row *r);
+/* Inserts, or replaces all but created_ms. */
+int store_artifact_put(struct store_tx *tx, const struct artifact_row *row, struct vl_error *err);
+/* Of a version, or of all where it is NULL; none is fine. */
+int store_artifact_delete(struct store_tx *tx, const char *plugin, const char *version, struct vl_error *err);
+/*
+ * The newest version first, then by name; plugin, version and name each narrow it where they are not NULL. fn takes the
+ * row, a negative return ends and is returned.
+ */
+int store_artifact_each(struct store_tx *tx, const char *plugin, const char *version, const char *name,
+                        int (*fn)(void *arg, struct artifact_row *row), void *arg, struct vl_error *err);
 
 /* --- events.c: what happened, in the same transaction that made it true ------------------------------------------ */
 #define STORE_EVENTS_KEPT 10000

@@ -18,27 +18,35 @@ void vm_row_done(struct vm_row *r)
 
 int store_vm_insert(struct store_tx *tx, const struct vm_row *row, int64_t *ret_id, struct vl_error *err)
 {
-    int r = sql_run(tx,
-                    "INSERT INTO vms (name, plugin, runtime, desired, status, reason, cpu_cores, memory_mb, ip_address,"
-                    " mac_address, config, manifest, boot, kernel_cmdline, pid, exit_code, created_ms, updated_ms,"
-                    " deployment, revision, started_ms, id)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-                    " ?20, ?21, ?22)",
-                    SQL_VALUES(sql_text(row->name), sql_text(row->plugin), sql_text(row->runtime),
-                               sql_text(row->desired), sql_text(row->status), sql_text(row->reason),
-                               sql_int(row->cpu_cores), sql_int(row->memory_mb), sql_text_if(row->ip_address),
-                               sql_text_if(row->mac_address), sql_text(row->config), sql_text(row->manifest),
-                               sql_text(row->boot), sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
-                               sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->created_ms),
-                               sql_int(row->updated_ms), sql_text(row->deployment), sql_int(row->revision),
-                               sql_int(row->started_ms), sql_int_if(row->id != 0, row->id)),
-                    err);
+    struct vm_row first = *row; /* borrows */
+    int r;
+
+    first.config_version = 1;
+    first.config_ms = row->created_ms;
+    r = sql_run(tx,
+                "INSERT INTO vms (name, plugin, runtime, desired, status, reason, cpu_cores, memory_mb, ip_address,"
+                " mac_address, config, manifest, boot, kernel_cmdline, pid, exit_code, created_ms, updated_ms,"
+                " deployment, revision, started_ms, id, config_version, config_ms)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
+                " ?20, ?21, ?22, ?23, ?24)",
+                SQL_VALUES(sql_text(row->name), sql_text(row->plugin), sql_text(row->runtime), sql_text(row->desired),
+                           sql_text(row->status), sql_text(row->reason), sql_int(row->cpu_cores),
+                           sql_int(row->memory_mb), sql_text_if(row->ip_address), sql_text_if(row->mac_address),
+                           sql_text(row->config), sql_text(row->manifest), sql_text(row->boot),
+                           sql_text(row->kernel_cmdline), sql_int_if(row->pid != 0, row->pid),
+                           sql_int_if(row->has_exit_code, row->exit_code), sql_int(row->created_ms),
+                           sql_int(row->updated_ms), sql_text(row->deployment), sql_int(row->revision),
+                           sql_int(row->started_ms), sql_int_if(row->id != 0, row->id), sql_int(first.config_version),
+                           sql_int(first.config_ms)),
+                err);
 
     if (r < 0 && sql_is_duplicate(tx, "vms.name"))
         return vl_fail(err, VL_CONFLICT, "a VM named '%s' exists already: choose another name, or delete it first",
                        row->name);
     if (r < 0) return vl_wrap(err, "record VM '%s'", row->name);
-    *ret_id = sqlite3_last_insert_rowid(tx->db);
+    first.id = sqlite3_last_insert_rowid(tx->db);
+    if ((r = store_vm_config_add(tx, &first, err)) < 0) return r;
+    *ret_id = first.id;
     return 0;
 }
 
@@ -70,13 +78,13 @@ int store_vm_configure(struct store_tx *tx, const struct vm_row *row, struct vl_
 {
     int r = sql_run(tx,
                     "UPDATE vms SET runtime = ?2, plugin = ?3, cpu_cores = ?4, memory_mb = ?5, config = ?6,"
-                    " manifest = ?7, revision = ?8 WHERE id = ?1",
+                    " manifest = ?7, revision = ?8, config_version = ?9, config_ms = ?10 WHERE id = ?1",
                     SQL_VALUES(sql_int(row->id), sql_text(row->runtime), sql_text(row->plugin), sql_int(row->cpu_cores),
                                sql_int(row->memory_mb), sql_text(row->config), sql_text(row->manifest),
-                               sql_int(row->revision)),
+                               sql_int(row->revision), sql_int(row->config_version), sql_int(row->config_ms)),
                     err);
 
-    return check_found(tx, r, row->id, err);
+    return (r = check_found(tx, r, row->id, err)) < 0 ? r : store_vm_config_add(tx, row, err);
 }
 
 int store_vm_delete(struct store_tx *tx, int64_t id, struct vl_error *err)
@@ -104,7 +112,7 @@ int store_vm_reserve(struct store_tx *tx, int64_t id, struct vl_error *err)
 #define VM_COLUMNS                                                                                                     \
     "name, plugin, runtime, desired, status, reason, ip_address, mac_address, config, manifest, boot, kernel_cmdline," \
     " deployment, id, cpu_cores, memory_mb, pid, exit_code, created_ms, updated_ms, revision, restarts,"               \
-    " not_before_ms, started_ms"
+    " not_before_ms, started_ms, config_version, config_ms"
 
 /* What was read before it failed is in *ret as well. */
 static int read_row(sqlite3_stmt *stmt, struct vm_row *ret)
@@ -112,9 +120,9 @@ static int read_row(sqlite3_stmt *stmt, struct vm_row *ret)
     char **texts[] = {&ret->name,   &ret->plugin,         &ret->runtime,     &ret->desired, &ret->status,
                       &ret->reason, &ret->ip_address,     &ret->mac_address, &ret->config,  &ret->manifest,
                       &ret->boot,   &ret->kernel_cmdline, &ret->deployment};
-    int64_t *numbers[] = {&ret->id,        &ret->cpu_cores,     &ret->memory_mb,  &ret->pid,
-                          &ret->exit_code, &ret->created_ms,    &ret->updated_ms, &ret->revision,
-                          &ret->restarts,  &ret->not_before_ms, &ret->started_ms};
+    int64_t *numbers[] = {&ret->id,         &ret->cpu_cores,      &ret->memory_mb, &ret->pid,      &ret->exit_code,
+                          &ret->created_ms, &ret->updated_ms,     &ret->revision,  &ret->restarts, &ret->not_before_ms,
+                          &ret->started_ms, &ret->config_version, &ret->config_ms};
     const int first_number = (int)ARRAY_LEN(texts), exit_code = first_number + 4;
     int r;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What handlers act on, and the table of routes. One file for each resource: system.c plugins.c blobs.c vms.c logs.c
- * deployments.c.
+/* What handlers act on, and the table of routes. One file for each resource: system.c plugins.c blobs.c vms.c
+ * configs.c logs.c deployments.c.
  */
 #pragma once
 #include "deploy/deploy.h"
@@ -27,6 +27,8 @@ extern const size_t api_n_routes;
 
 /* For requests that wait for the engine: their `release`. `state` is the struct api. */
 void api_forget(struct api_req *req);
+/* Ends a handler whose engine operation answers with `req` as its argument; status is that of success. */
+enum api_end api_wait(struct api *api, struct api_req *req, unsigned status);
 /* An engine_done: an empty reply with the status that was put into reply.status, or the error. */
 void api_done(void *arg, int r, const struct vl_error *err);
 
@@ -59,6 +61,10 @@ enum api_end vm_restart(struct api *api, struct api_req *req, struct vl_error *e
 enum api_end vm_pause(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_resume(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end config_get(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end config_change(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end config_history(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end config_rollback(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_error *err);
@@ -69,5 +75,7 @@ enum api_end deployment_delete(struct api *api, struct api_req *req, struct vl_e
 enum api_end deployment_history(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end deployment_rollback(struct api *api, struct api_req *req, struct vl_error *err);
 
+/* A configuration as it is shown: with the members that clients rely on. Gives `config`; NULL stays NULL. */
+json_t *config_shown(json_t *config);
 /* The VM of params[0], or NULL and VL_NOT_FOUND. */
 struct vm *api_vm(struct api *api, const struct api_req *req, struct vl_error *err);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "volantd/api.h"
+#include "volantd/list.h"
 
 #define READY_DEFAULT_S 25
 #define READY_MAX_S     28   /* the original's clients give up after 30 */
@@ -46,7 +47,7 @@ static json_t *encode(struct deployment *d)
 {
     auto_(deployment_view_done) struct deployment_view v = {0};
 
-    return deploy_view(d, &v) < 0 ? NULL : encode_view(&v, deploy_config_json(d));
+    return deploy_view(d, &v) < 0 ? NULL : encode_view(&v, config_shown(deploy_config_json(d)));
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
@@ -62,19 +63,35 @@ static struct deployment *find(struct api *api, const struct api_req *req, struc
     return d;
 }
 
+struct selection {
+    const struct api_req *req;
+    json_t *list;
+    bool failed;
+};
+
 static bool add_deployment(void *arg, struct deployment *d)
 {
-    return json_array_append_new(arg, encode(d)) == 0;
+    struct selection *s = arg;
+    json_auto_t *j = encode(d);
+    const char *plugin = json_string_value(json_object_get(json_object_get(j, "config"), "plugin"));
+
+    if (j && !(list_finds(s->req, json_string_value(json_object_get(j, "name"))) &&
+               list_has_status(s->req, json_string_value(json_object_get(j, "status"))) &&
+               list_equals(s->req, "plugin", plugin)))
+        return true;
+    s->failed = !j || json_array_append(s->list, j) < 0;
+    return !s->failed;
 }
 
 enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    json_t *list = json_array();
+    struct list_query query;
+    struct selection s = {.req = req};
 
-    if (list) (void)deploy_each(api->deploy, add_deployment, list);
-    if (list && json_array_size(list) == deploy_each(api->deploy, NULL, NULL)) return api_json(req, 200, list, err);
-    json_decref(list);
-    return api_json(req, 200, NULL, err);
+    if (list_query_parse(req, &query, err) < 0) return API_FAILED;
+    if ((s.list = json_array())) (void)deploy_each(api->deploy, add_deployment, &s);
+    if (s.failed) json_decref(take_ptr(s.list));
+    return list_reply(req, &query, s.list, NULL, err);
 }
 
 static bool add_version(void *arg, int64_t version, int64_t created_ms, json_t *config)
@@ -83,7 +100,7 @@ static bool add_version(void *arg, int64_t version, int64_t created_ms, json_t *
 
     format_time(created_ms, at);
     return json_array_append_new(arg, json_pack("{s:I, s:s, s:o}", "version", (json_int_t)version, "updated_at", at,
-                                                "config", config)) == 0;
+                                                "config", config_shown(config))) == 0;
 }
 
 enum api_end deployment_history(struct api *api, struct api_req *req, struct vl_error *err)

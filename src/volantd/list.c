@@ -6,7 +6,7 @@
 
 #include "volantd/api.h"
 
-static int parse_number(const struct api_req *req, const char *name, uint64_t *ret, struct vl_error *err)
+int list_number(const struct api_req *req, const char *name, uint64_t *ret, struct vl_error *err)
 {
     const char *text = api_query(req, name);
 
@@ -25,7 +25,7 @@ int list_query_parse(const struct api_req *req, struct list_query *ret, struct v
     const char *sort = api_query(req, "sort"), *order = api_query(req, "order");
     int r;
 
-    if ((r = parse_number(req, "limit", &q.limit, err)) < 0 || (r = parse_number(req, "offset", &q.offset, err)) < 0)
+    if ((r = list_number(req, "limit", &q.limit, err)) < 0 || (r = list_number(req, "offset", &q.offset, err)) < 0)
         return r;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(sort, names[i])) q.sort = (enum vm_sort)i;
@@ -53,7 +53,7 @@ static bool in_list(const char *list, const char *word)
     }
 }
 
-static bool status_matches(const struct api_req *req, const char *status)
+bool list_has_status(const struct api_req *req, const char *status)
 {
     bool asked = false;
 
@@ -65,22 +65,25 @@ static bool status_matches(const struct api_req *req, const char *status)
     return !asked;
 }
 
-static bool equals(const struct api_req *req, const char *name, const char *value)
+bool list_equals(const struct api_req *req, const char *name, const char *value)
 {
     const char *want = api_query(req, name);
 
     return !want || *want == '\0' || strcasecmp(want, text_of(value)) == 0;
 }
 
+bool list_finds(const struct api_req *req, const char *text)
+{
+    const char *wanted = api_query(req, "q");
+
+    return !wanted || strcasestr(text_of(text), wanted);
+}
+
 bool list_matches(const struct list_query *q, const struct vm_view *v)
 {
-    const char *text = api_query(q->req, "q");
-
-    if (!status_matches(q->req, text_of(v->status)) || !equals(q->req, "runtime", v->runtime) ||
-        !equals(q->req, "plugin", v->plugin))
-        return false;
-    return !text || strcasestr(text_of(v->name), text) || strcasestr(text_of(v->ip_address), text) ||
-           strcasestr(text_of(v->runtime), text);
+    return list_has_status(q->req, text_of(v->status)) && list_equals(q->req, "runtime", v->runtime) &&
+           list_equals(q->req, "plugin", v->plugin) &&
+           (list_finds(q->req, v->name) || list_finds(q->req, v->ip_address) || list_finds(q->req, v->runtime));
 }
 
 static int compare_i64(int64_t a, int64_t b)
@@ -111,6 +114,72 @@ int list_compare(const struct list_query *q, const struct vm_view *a, const stru
     }
     if (r == 0) r = compare_i64(a->id, b->id);
     return q->descending ? -r : r;
+}
+
+/* --- objects as JSON ---------------------------------------------------------------------------------------------- */
+
+struct item {
+    json_t *json; /* borrowed */
+    const char *by;
+    size_t place;
+};
+
+static int compare_items(const void *a, const void *b, void *arg)
+{
+    const struct item *x = a, *y = b;
+    const struct list_query *q = arg;
+    int r = strcasecmp(x->by, y->by); /* times are texts that sort */
+
+    if (r == 0) r = (x->place > y->place) - (x->place < y->place);
+    return q->descending ? -r : r;
+}
+
+/* By name where it is not a member of the objects. */
+static const char *sorted_by(const struct list_query *q, const json_t *j)
+{
+    static const char *const keys[] = {[SORT_CREATED] = "created_at",
+                                       [SORT_UPDATED] = "updated_at",
+                                       [SORT_NAME] = "name",
+                                       [SORT_STATUS] = "status",
+                                       [SORT_RUNTIME] = "name"};
+    const char *key = api_query(q->req, "sort") ? keys[q->sort] : "name";
+
+    return json_is_string(j) ? json_string_value(j) : text_of(json_string_value(json_object_get(j, key)));
+}
+
+static json_t *cut(const struct list_query *q, json_t *all)
+{
+    size_t n = json_array_size(all), i;
+    auto_free struct item *items = calloc(n ? n : 1, sizeof(*items));
+    json_t *list = json_array(), *j;
+
+    if (!items || !list) return list;
+    json_array_foreach(all, i, j)
+    {
+        items[i] = (struct item){.json = j, .by = sorted_by(q, j), .place = i};
+    }
+    if (n > 1) qsort_r(items, n, sizeof(*items), compare_items, (void *)q);
+    for (uint64_t k = q->offset; k < n && k - q->offset < q->limit; k++)
+        (void)json_array_append(list, items[k].json);
+    return list;
+}
+
+static void say_total(struct api_req *req, size_t n)
+{
+    char total[24];
+
+    (void)strf(total, sizeof(total), "%zu", n);
+    api_header(req, "X-Total-Count", total);
+}
+
+enum api_end list_reply(struct api_req *req, const struct list_query *q, json_t *all, const char *key,
+                        struct vl_error *err)
+{
+    json_auto_t *items = all;
+    json_t *page = items ? cut(q, items) : NULL;
+
+    if (items) say_total(req, json_array_size(items));
+    return api_json(req, 200, page && key ? json_pack("{s:o}", key, page) : page, err);
 }
 
 /* --- the handler -------------------------------------------------------------------------------------------------- */
@@ -172,14 +241,12 @@ enum api_end vms_list(struct api *api, struct api_req *req, struct vl_error *err
 {
     struct list_query query;
     struct selection s = {.query = &query};
-    char total[24];
     enum api_end end;
 
     if (list_query_parse(req, &query, err) < 0) return API_FAILED;
     (void)engine_vm_each(api->engine, select_vm, &s);
     if (s.n > 1) qsort_r(s.vms, s.n, sizeof(struct vm *), compare_vms, &query);
-    (void)strf(total, sizeof(total), "%zu", s.n);
-    api_header(req, "X-Total-Count", total);
+    say_total(req, s.n);
     end = api_json(req, 200, s.failed ? NULL : page(&s), err);
     free(s.vms);
     return end;

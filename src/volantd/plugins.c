@@ -3,18 +3,29 @@
 #include <string.h>
 
 #include "volantd/api.h"
+#include "volantd/list.h"
+
+struct selection {
+    const struct api_req *req;
+    json_t *names;
+};
 
 static bool add_name(void *arg, struct plugin *p)
 {
-    return json_array_append_new(arg, json_string(engine_plugin_name(p))) == 0;
+    struct selection *s = arg;
+    const char *name = engine_plugin_name(p);
+
+    return !list_finds(s->req, name) || json_array_append_new(s->names, json_string(name)) == 0;
 }
 
 enum api_end plugins_list(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    json_t *names = json_array();
+    struct list_query query;
+    struct selection s = {.req = req};
 
-    if (names) (void)engine_plugin_each(api->engine, add_name, names);
-    return api_json(req, 200, json_pack("{s:o}", "plugins", names), err);
+    if (list_query_parse(req, &query, err) < 0) return API_FAILED;
+    if ((s.names = json_array())) (void)engine_plugin_each(api->engine, add_name, &s);
+    return list_reply(req, &query, s.names, "plugins", err);
 }
 
 static struct plugin *find(struct api *api, const struct api_req *req, struct vl_error *err)
@@ -44,15 +55,6 @@ enum api_end plugin_get_manifest(struct api *api, struct api_req *req, struct vl
     return p ? api_json_text(req, 200, engine_plugin_manifest(p), err) : API_FAILED;
 }
 
-/* The engine answers by api_done. */
-static enum api_end wait_for_engine(struct api *api, struct api_req *req, unsigned status)
-{
-    req->reply.status = status;
-    req->state = api;
-    req->release = api_forget;
-    return API_SUSPENDED;
-}
-
 enum api_end plugins_install(struct api *api, struct api_req *req, struct vl_error *err)
 {
     json_auto_t *manifest = NULL;
@@ -62,7 +64,7 @@ enum api_end plugins_install(struct api *api, struct api_req *req, struct vl_err
     if (api_body_json(req, &manifest, err) < 0) return API_FAILED;
     r = engine_plugin_install(api->engine, manifest, &warnings, api_done, req, err);
     api_warn(req, &warnings);
-    return r < 0 ? API_FAILED : wait_for_engine(api, req, 201);
+    return r < 0 ? API_FAILED : api_wait(api, req, 201);
 }
 
 /* {"enabled": bool}, where absent means false (contract 1.7). */
@@ -88,7 +90,7 @@ enum api_end plugin_set_enabled(struct api *api, struct api_req *req, struct vl_
     if (decode_enabled(req, &enabled, err) < 0 || !find(api, req, err) ||
         engine_plugin_enable(api->engine, req->params[0], enabled, api_done, req, err) < 0)
         return API_FAILED;
-    return wait_for_engine(api, req, 200);
+    return api_wait(api, req, 200);
 }
 
 enum api_end plugin_remove(struct api *api, struct api_req *req, struct vl_error *err)
@@ -101,5 +103,5 @@ enum api_end plugin_remove(struct api *api, struct api_req *req, struct vl_error
     }
     if (!find(api, req, err) || engine_plugin_remove(api->engine, req->params[0], api_done, req, err) < 0)
         return API_FAILED;
-    return wait_for_engine(api, req, 204);
+    return api_wait(api, req, 204);
 }

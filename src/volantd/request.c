@@ -3,6 +3,7 @@
 #include "volantd/request.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "model/schema.h"
@@ -74,13 +75,24 @@ static int parse_query(struct api_req *req, struct vl_error *err)
     return 0;
 }
 
+/* Original clients escape "history?limit=N" as a whole: what is one segment for them is path and query (contract 1.5).
+ */
+static void split_escaped(struct api_req *req)
+{
+    char *mark = strrchr(req->path, '/');
+
+    if (req->query || !mark || strncasecmp(mark, "/history%3F", 11) != 0) return;
+    if (api_percent_decode(mark + 11, strlen(mark + 11), false, &req->query) == 0) mark[8] = '\0';
+}
+
 int api_req_init(struct api_req *req, const char *method, const char *target, struct vl_error *err)
 {
     size_t path_len = strcspn(target, "?");
 
     req->method = method;
     if (!(req->path = strndup(target, path_len))) return vl_fail_errno(err, ENOMEM, "request");
-    if (target[path_len] == '\0') return 0;
+    split_escaped(req);
+    if (target[path_len] == '\0') return parse_query(req, err);
     if (!(req->query = strdup(target + path_len + 1))) return vl_fail_errno(err, ENOMEM, "request");
     return parse_query(req, err);
 }

@@ -28,6 +28,10 @@ const struct api_route api_routes[] = {
     {"POST", "/api/v1/vms/:name/restart", vm_restart, BODY_KEPT},
     {"POST", "/api/v1/vms/:name/pause", vm_pause, BODY_KEPT},
     {"POST", "/api/v1/vms/:name/resume", vm_resume, BODY_KEPT},
+    {"GET", "/api/v1/vms/:name/config", config_get, BODY_KEPT},
+    {"PATCH", "/api/v1/vms/:name/config", config_change, BODY_KEPT},
+    {"GET", "/api/v1/vms/:name/config/history", config_history, BODY_KEPT},
+    {"POST", "/api/v1/vms/:name/config/rollback", config_rollback, BODY_KEPT},
     {"GET", "/api/v1/vms/:name/logs", vm_logs, BODY_KEPT},
     {"GET", "/api/v1/deployments", deployments_list, BODY_KEPT},
     {"POST", "/api/v1/deployments", deployments_create, BODY_KEPT},
@@ -44,6 +48,14 @@ void api_forget(struct api_req *req)
     struct api *api = req->state;
 
     engine_forget(api->engine, req);
+}
+
+enum api_end api_wait(struct api *api, struct api_req *req, unsigned status)
+{
+    req->reply.status = status;
+    req->state = api;
+    req->release = api_forget;
+    return API_SUSPENDED;
 }
 
 void api_done(void *arg, int r, const struct vl_error *err)

@@ -54,14 +54,6 @@ static void delete_done(void *arg, int r, const struct vl_error *err, struct vm 
     vm_done(req, r, err, vm);
 }
 
-static enum api_end wait_for_engine(struct api *api, struct api_req *req, unsigned status)
-{
-    req->reply.status = status;
-    req->state = api;
-    req->release = api_forget;
-    return API_SUSPENDED;
-}
-
 static int decode_wait(const struct api_req *req, enum vm_want *ret_want, int *ret_ms, struct vl_error *err)
 {
     const char *wait = api_query(req, "wait");
@@ -95,7 +87,7 @@ enum api_end vms_create(struct api *api, struct api_req *req, struct vl_error *e
         return API_FAILED;
     api_warn(req, &unknown);
     if (engine_vm_create(api->engine, &vm, NULL, want, ms, vm_done, req, err) < 0) return API_FAILED;
-    return wait_for_engine(api, req, 201);
+    return api_wait(api, req, 201);
 }
 
 enum api_end vm_start(struct api *api, struct api_req *req, struct vl_error *err)
@@ -106,7 +98,7 @@ enum api_end vm_start(struct api *api, struct api_req *req, struct vl_error *err
     if (decode_wait(req, &want, &ms, err) < 0 || !api_vm(api, req, err) ||
         engine_vm_start(api->engine, req->params[0], want, ms, vm_done, req, err) < 0)
         return API_FAILED;
-    return wait_for_engine(api, req, 200);
+    return api_wait(api, req, 200);
 }
 
 enum api_end vm_restart(struct api *api, struct api_req *req, struct vl_error *err)
@@ -117,32 +109,32 @@ enum api_end vm_restart(struct api *api, struct api_req *req, struct vl_error *e
     if (decode_wait(req, &want, &ms, err) < 0 || !api_vm(api, req, err) ||
         engine_vm_restart(api->engine, req->params[0], want, ms, vm_done, req, err) < 0)
         return API_FAILED;
-    return wait_for_engine(api, req, 200);
+    return api_wait(api, req, 200);
 }
 
 enum api_end vm_stop(struct api *api, struct api_req *req, struct vl_error *err)
 {
     if (!api_vm(api, req, err) || engine_vm_stop(api->engine, req->params[0], vm_done, req, err) < 0) return API_FAILED;
-    return wait_for_engine(api, req, 200);
+    return api_wait(api, req, 200);
 }
 
 enum api_end vm_pause(struct api *api, struct api_req *req, struct vl_error *err)
 {
     if (!api_vm(api, req, err) || engine_vm_pause(api->engine, req->params[0], vm_done, req, err) < 0)
         return API_FAILED;
-    return wait_for_engine(api, req, 200);
+    return api_wait(api, req, 200);
 }
 
 enum api_end vm_resume(struct api *api, struct api_req *req, struct vl_error *err)
 {
     if (!api_vm(api, req, err) || engine_vm_resume(api->engine, req->params[0], vm_done, req, err) < 0)
         return API_FAILED;
-    return wait_for_engine(api, req, 200);
+    return api_wait(api, req, 200);
 }
 
 enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *err)
 {
     if (!api_vm(api, req, err) || engine_vm_delete(api->engine, req->params[0], delete_done, req, err) < 0)
         return API_FAILED;
-    return wait_for_engine(api, req, 204);
+    return api_wait(api, req, 204);
 }
