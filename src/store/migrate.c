@@ -143,6 +143,20 @@ const char *const schema_steps[] = {
     "  created_ms INTEGER NOT NULL,"
     "  updated_ms INTEGER NOT NULL,"
     "  UNIQUE (plugin, version, name)"
+    ") STRICT;"
+
+    /* Events tell all that the stream says of a VM (contract 1.9). */
+    "ALTER TABLE events ADD COLUMN ip_address TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE events ADD COLUMN mac_address TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE events ADD COLUMN pid INTEGER NOT NULL DEFAULT 0;"
+
+    /* As SHA-256: what is in a backup opens nothing. */
+    "CREATE TABLE tokens ("
+    "  id INTEGER PRIMARY KEY,"
+    "  name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 63),"
+    "  role TEXT NOT NULL CHECK (role IN ('read', 'operate', 'admin')),"
+    "  hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64),"
+    "  created_ms INTEGER NOT NULL"
     ") STRICT;",
 };
 const size_t n_schema_steps = ARRAY_LEN(schema_steps);

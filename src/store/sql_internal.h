@@ -10,7 +10,8 @@
 
 struct store_tx {
     sqlite3 *db;
-    const char *path; /* of the database, for texts */
+    const char *path;         /* of the database, for texts */
+    struct store_op *watched; /* gets the events that are appended; NULL: nobody wants them */
 };
 
 DEFINE_AUTO(sqlite3_stmt *, sqlite3_finalize)

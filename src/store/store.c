@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "base/crash.h"
+#include "store/events.h"
 #include "store/migrate.h"
 #include "store/sql_internal.h"
 
@@ -28,7 +29,9 @@ struct store {
     struct loop *loop;
     struct store_tx tx;
     char *path;
-    size_t n_posted;  /* not delivered yet; the loop thread's */
+    size_t n_posted;                                         /* not delivered yet; the loop thread's */
+    void (*watcher)(void *arg, const struct event_row *row); /* as this; NULL: nobody */
+    void *watcher_arg;
     pthread_t thread; /* if `started` */
     bool started;
     pthread_mutex_t lock;    /* guards what follows, and `ended` of operations */
@@ -55,10 +58,19 @@ static int run_in_transaction(struct store_op *op, struct store_tx *tx, struct v
     return r;
 }
 
-static void run_op(struct store_op *op, struct store_tx *tx)
+static void forget_events(struct store_op *op)
+{
+    auto_(told_events_done) struct told_events none = {0};
+
+    events_take(op, &none);
+}
+
+static void run_op(struct store_op *op, struct store_tx *tx, bool watched)
 {
     op->err = (struct vl_error){0};
+    tx->watched = watched ? op : NULL;
     op->r = run_in_transaction(op, tx, &op->err);
+    if (op->r < 0) forget_events(op);
     if (op->r < 0 && !*op->err.msg) op->r = vl_fail_errno(&op->err, op->r, "database operation");
 }
 
@@ -87,7 +99,7 @@ static void *store_main(void *arg)
 
         s->busy = true;
         (void)pthread_mutex_unlock(&s->lock);
-        run_op(op, &s->tx);
+        run_op(op, &s->tx, s->watcher != NULL);
         if (!waited_for) loop_post_node(s->loop, &op->post); /* op may be gone from here */
         (void)pthread_mutex_lock(&s->lock);
         s->busy = false;
@@ -119,7 +131,9 @@ static void enqueue(struct store *s, struct store_op *op)
 {
     op->store = s;
     op->next = NULL;
-    op->ended = false;
+    op->ended = op->events_lost = false;
+    op->events = NULL;
+    op->n_events = 0;
     (void)pthread_mutex_lock(&s->lock);
     *s->end = op;
     s->end = &op->next;
@@ -127,13 +141,31 @@ static void enqueue(struct store *s, struct store_op *op)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+void store_watch_events(struct store *s, void (*fn)(void *arg, const struct event_row *row), void *arg)
+{
+    s->watcher = fn;
+    s->watcher_arg = arg;
+}
+
+static void tell(const struct store *s, const struct told_events *events)
+{
+    if (!s->watcher) return;
+    for (size_t i = 0; i < events->n; i++)
+        s->watcher(s->watcher_arg, &events->rows[i]);
+    if (events->lost) s->watcher(s->watcher_arg, NULL);
+}
+
 static void deliver(void *arg)
 {
+    auto_(told_events_done) struct told_events events = {0};
     struct store_op *op = arg;
+    struct store *s = op->store;
     struct vl_error err = op->err; /* `done` may free op and go on to report */
 
-    op->store->n_posted--;
+    s->n_posted--;
+    events_take(op, &events);
     op->done(op, op->r, &err);
+    tell(s, &events);
 }
 
 void store_post(struct store *s, struct store_op *op)
@@ -146,6 +178,8 @@ void store_post(struct store *s, struct store_op *op)
 
 int store_run(struct store *s, struct store_op *op, struct vl_error *err)
 {
+    auto_(told_events_done) struct told_events events = {0};
+
     op->waited_for = true;
     enqueue(s, op);
     (void)pthread_mutex_lock(&s->lock);
@@ -153,6 +187,8 @@ int store_run(struct store *s, struct store_op *op, struct vl_error *err)
         (void)pthread_cond_wait(&s->finished, &s->lock);
     (void)pthread_mutex_unlock(&s->lock);
     if (op->r < 0 && err) *err = op->err;
+    events_take(op, &events);
+    tell(s, &events);
     return op->r;
 }
 

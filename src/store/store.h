@@ -60,8 +60,11 @@ struct store_op {
     void (*done)(struct store_op *op, int r, const struct vl_error *err);
     struct store *store; /* private, as all that follows */
     struct store_op *next;
-    struct post post;       /* brings `done` to the loop */
-    bool waited_for, ended; /* by store_run; it has run */
+    struct post post;         /* brings `done` to the loop */
+    bool waited_for, ended;   /* by store_run; it has run */
+    struct event_row *events; /* that it appended, for the watcher */
+    size_t n_events;
+    bool events_lost;
     int r;
     struct vl_error err;
 };
@@ -239,3 +242,21 @@ int store_artifact_each(struct store_tx *tx, const char *plugin, const char *ver
 /* Appends, and drops the oldest above STORE_EVENTS_KEPT. */
 int store_event_add(struct store_tx *tx, int64_t vm_id, const char *vm_name, const char *type, const char *status,
                     const char *message, int64_t at_ms, struct vl_error *err);
+struct event_row {
+    int64_t id, vm_id;
+    char *vm_name, *type, *status, *message;
+    char *ip_address, *mac_address; /* "" none, as after a delete */
+    int64_t pid, at_ms;
+};
+void event_row_done(struct event_row *r);
+/* The newest one's id; 0: there never was any. */
+int store_event_last(struct store_tx *tx, int64_t *ret, struct vl_error *err);
+/* In order of id, at most `limit` after the one with id `after`; as store_vm_each. */
+int store_event_each(struct store_tx *tx, int64_t after, int64_t limit, int (*fn)(void *arg, struct event_row *row),
+                     void *arg, struct vl_error *err);
+/*
+ * One watcher, before the first operation: told on the loop of every event, in order of id, after the `done` of the
+ * operation that appended it. The row is borrowed; NULL: there was no memory for some, the table has them.
+ */
+void store_watch_events(struct store *s, void (*fn)(void *arg, const struct event_row *row /* NULL: lost */),
+                        void *arg);

@@ -4,11 +4,14 @@
  */
 #pragma once
 #include "deploy/deploy.h"
+#include "volantd/events.h"
 #include "volantd/host.h"
 #include "volantd/router.h"
 
 struct api {
     struct loop *loop;
+    struct store *store;
+    struct events *events;
     struct engine *engine;
     struct deploy *deploy;
     struct artifacts *artifacts;
@@ -66,6 +69,8 @@ enum api_end config_change(struct api *api, struct api_req *req, struct vl_error
 enum api_end config_history(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end config_rollback(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err);
+
+enum api_end events_get(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end deployments_create(struct api *api, struct api_req *req, struct vl_error *err);

@@ -102,7 +102,8 @@ static enum MHD_Result send_reply(struct exchange *x)
     enum MHD_Result result;
 
     if (streams)
-        r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_source, x, NULL);
+        r = MHD_create_response_from_callback(
+            MHD_SIZE_UNKNOWN, reply->source->block ? reply->source->block : STREAM_BLOCK, read_source, x, NULL);
     else
         r = MHD_create_response_from_buffer(reply->body_len, reply->body, MHD_RESPMEM_MUST_FREE);
     if (!r) return MHD_NO;
@@ -116,6 +117,18 @@ static enum MHD_Result send_reply(struct exchange *x)
     return result;
 }
 
+static const char *header(const struct exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->conn->mhd, MHD_HEADER_KIND, name);
+}
+
+static const char *req_header(const struct api_req *req, const char *name)
+{
+    const struct exchange *x = container_of(req, struct exchange, req);
+
+    return x->conn ? header(x, name) : NULL;
+}
+
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
 struct exchange *exchange_new(const char *target)
@@ -126,6 +139,7 @@ struct exchange *exchange_new(const char *target)
     x->begun_ms = mono_ms();
     x->next_reward = BODY_REWARD;
     x->req.resume = req_resume;
+    x->req.header = req_header;
     if ((x->target = strdup(target))) return x;
     free(x);
     return NULL;
@@ -136,11 +150,6 @@ void exchange_free(struct exchange *x)
     api_req_done(&x->req);
     free(x->target);
     free(x);
-}
-
-static const char *header(const struct exchange *x, const char *name)
-{
-    return MHD_lookup_connection_value(x->conn->mhd, MHD_HEADER_KIND, name);
 }
 
 /* Whether the head alone decides: then the reply is complete. */

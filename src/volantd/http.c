@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "volantd/exchange.h"
 
-#define CONNS_MAX       512 /* of each kind */
 #define CONN_POOL_BYTES (4ul * 1024)
 #define HEAD_MS         30000 /* from accept or the last reply to a complete head */
 #define PAUSE_MS        500
@@ -216,7 +215,7 @@ static void listener_ready(struct watch *w, uint32_t events)
             break;
         }
         if (fd < 0) break; /* none left, or one that went away before we looked */
-        if (l->http->n_conns[l->tcp] >= CONNS_MAX)
+        if (l->http->n_conns[l->tcp] >= HTTP_CONNS_MAX)
             refuse(fd);
         else if (MHD_add_connection(l->http->mhd, fd, (void *)&addr, len) != MHD_YES) /* which closed it */
             log_warn("http: a connection could not be added: %s", vl_strerror(errno));
@@ -244,7 +243,7 @@ static struct MHD_Daemon *start(struct http *h)
 {
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
                             on_request, h, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_POOL_BYTES,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * CONNS_MAX + ACCEPTS_MAX),
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * HTTP_CONNS_MAX + ACCEPTS_MAX),
                             MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
                             MHD_OPTION_END);

@@ -443,7 +443,7 @@ static void closing_ends_every_request(void **state)
 static void beyond_the_limit_clients_are_refused(void **state)
 {
     struct fixture *f = *state;
-    int clients[600];
+    int clients[HTTP_CONNS_MAX + 10];
     char buf[256] = "";
     ssize_t n;
 

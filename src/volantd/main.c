@@ -44,6 +44,7 @@ struct daemon {
     struct vmm_host host;
     struct loop *loop;
     struct store *store;
+    struct events *events;
     struct artifacts *artifacts;
     struct engine *engine;
     struct deploy *deploy;
@@ -214,6 +215,7 @@ static int open_state(struct daemon *d, struct vl_error *err)
     if ((r = vmm_host_probe(s->kernel, s->shim, s->qemu, uid_base, &d->host, err)) < 0 ||
         (r = begin_cgroups(d, err)) < 0 || (r = take_restore(s->db_path, err)) < 0 ||
         (r = store_open(d->loop, s->db_path, &d->store, err)) < 0 ||
+        (r = events_new(d->loop, d->store, &d->events, err)) < 0 ||
         (r = artifacts_open(artifacts_dir, &d->artifacts, err)) < 0)
         return r;
     if ((r = pool_new(d->loop, API_WORKERS, WORKER_IDLE_MS, &d->pool)) < 0) return vl_fail_errno(err, r, "workers");
@@ -260,6 +262,8 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
     if ((r = sockets_open(d->sockets, s->paths.socket, s->listen ? &s->listen_addr : NULL, err)) < 0) return r;
     d->api = (struct api){
         .loop = d->loop,
+        .store = d->store,
+        .events = d->events,
         .engine = d->engine,
         .deploy = d->deploy,
         .artifacts = d->artifacts,
@@ -312,6 +316,7 @@ static void daemon_close(struct daemon *d)
     engine_free(d->engine);
     pool_free(d->pool);
     store_close(d->store);
+    events_free(d->events); /* who watched it to its end */
     artifacts_close(d->artifacts);
     loop_free(d->loop);
     closep(&d->runtime_lock);

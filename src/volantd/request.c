@@ -121,6 +121,11 @@ const char *api_query(const struct api_req *req, const char *name)
     return NULL;
 }
 
+const char *api_req_header(const struct api_req *req, const char *name)
+{
+    return req->header ? req->header(req, name) : NULL;
+}
+
 int api_query_u64(const struct api_req *req, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
                   struct vl_error *err)
 {

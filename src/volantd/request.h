@@ -24,6 +24,7 @@ enum api_end {
 struct api_source {
     /* Fills buf: how many bytes, 0 = nothing now (api_resume follows), -ENODATA = complete end, else broken off. */
     ssize_t (*read)(struct api_req *req, char *buf, size_t size);
+    size_t block; /* bytes that are kept for it, where there may be many; 0: the usual */
 };
 
 /* Where a large body goes piece by piece. A handler of such a route is called with the headers alone and sets it. */
@@ -68,7 +69,9 @@ struct api_req {
     void *state;
     void (*release)(struct api_req *req);
 
-    void (*resume)(struct api_req *req); /* set by the HTTP side */
+    /* Set by the HTTP side. */
+    void (*resume)(struct api_req *req);
+    const char *(*header)(const struct api_req *req, const char *name); /* NULL: there are none */
 };
 /* Splits and keeps a request target ("/path?query"). VL_INVALID for a query that cannot be decoded. */
 int api_req_init(struct api_req *req, const char *method, const char *target, struct vl_error *err);
@@ -80,6 +83,8 @@ int api_percent_decode(const char *s, size_t n, bool plus, char **ret);
 
 /* The first value of a query parameter, or NULL. */
 const char *api_query(const struct api_req *req, const char *name);
+/* A header of the request, borrowed until the handler returns; or NULL. */
+const char *api_req_header(const struct api_req *req, const char *name);
 /* NULL-safe parsing of numbers and switches; absent leaves *ret alone. VL_INVALID names parameter and range. */
 int api_query_u64(const struct api_req *req, const char *name, uint64_t min, uint64_t max, uint64_t *ret,
                   struct vl_error *err);

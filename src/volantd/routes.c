@@ -33,6 +33,7 @@ const struct api_route api_routes[] = {
     {"GET", "/api/v1/vms/:name/config/history", config_history, BODY_KEPT},
     {"POST", "/api/v1/vms/:name/config/rollback", config_rollback, BODY_KEPT},
     {"GET", "/api/v1/vms/:name/logs", vm_logs, BODY_KEPT},
+    {"GET", "/api/v1/events/vms", events_get, BODY_KEPT},
     {"GET", "/api/v1/deployments", deployments_list, BODY_KEPT},
     {"POST", "/api/v1/deployments", deployments_create, BODY_KEPT},
     {"GET", "/api/v1/deployments/:name", deployment_get, BODY_KEPT},

@@ -88,6 +88,10 @@ static const struct command commands[] = {
     {"plugins enable", "NAME", "Allow new VMs of a plugin", NULL, no_opts, plugins_enable},
     {"plugins disable", "NAME", "Allow no new VMs of a plugin", NULL, no_opts, plugins_disable},
     {"plugins remove", "NAME", "Remove a plugin that no VM was made from", NULL, no_opts, plugins_remove},
+    {"events", "", "Follow what happens to VMs, as it happens",
+     "Ends with Ctrl-C. -o json prints each event as a JSON line.\n\nExamples:\n"
+     "  volar events\n  volar events --vm web --type VM_CRASHED,VM_FAILED\n  volar events --since 0 -o json\n",
+     events_opts, events},
     {"system info", "", "Show what volantd found on this host and what it uses", NULL, no_opts, system_info},
     {"system backup", "[FILE]", "Copy the registry to a file, while everything runs",
      "FILE is volant-TIME.db if it is not given, - is stdout. The copy holds VMs, plugins, deployments, addresses and\n"

@@ -39,7 +39,7 @@ int volar_check_name(const struct volar *v, const char *what, const char *name);
 /* One file per noun or operation. */
 extern const struct opt vms_create_opts[], vms_wait_opts[], vms_logs_opts[], vms_console_opts[], plugins_install_opts[],
     deployments_create_opts[], deployments_update_opts[], deployments_scale_opts[], vms_scale_opts[],
-    deployments_rollback_opts[], system_backup_opts[], doctor_opts[], run_opts[], no_opts[];
+    deployments_rollback_opts[], system_backup_opts[], doctor_opts[], run_opts[], events_opts[], no_opts[];
 int run(void *ctx, int argc, char *const *argv);
 int vms_create(void *ctx, int argc, char *const *argv);
 int vms_list(void *ctx, int argc, char *const *argv);
@@ -70,4 +70,5 @@ int plugins_remove(void *ctx, int argc, char *const *argv);
 int system_info(void *ctx, int argc, char *const *argv);
 int system_backup(void *ctx, int argc, char *const *argv);
 int system_restore(void *ctx, int argc, char *const *argv);
+int events(void *ctx, int argc, char *const *argv);
 int doctor(void *ctx, int argc, char *const *argv);
