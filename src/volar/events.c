@@ -95,7 +95,7 @@ int events(void *ctx, int argc, char *const *argv)
     if (r >= 0) return r;
     if (make_path(path, sizeof(path), &err) < 0) return volar_misuse(v, &err);
     p.json = volar_json(v);
-    r = api_stream(v, path, take, &p, &err);
+    r = api_stream(v, path, take, &p, NULL, NULL, &err);
     strbuf_done(&p.pending);
     if (r == 0) r = vl_fail(&err, VL_UNAVAILABLE, "volantd ended the stream%s", p.dropped ? ": read faster" : "");
     return volar_fail(&err);
