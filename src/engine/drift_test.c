@@ -41,7 +41,10 @@ static int rewrite_row(void *arg, struct vm_row *row)
     changed.pid = 0;
     changed.has_exit_code = true;
     changed.exit_code = 3;
-    if (w->memory_mb) changed.memory_mb = w->memory_mb;
+    if (w->memory_mb) {
+        changed.memory_mb = w->memory_mb;
+        changed.config_version++;
+    }
     if (w->revision) changed.revision = w->revision;
     return w->memory_mb && store_vm_configure(w->tx, &changed, NULL) < 0 ? -EIO
                                                                          : store_vm_update(w->tx, &changed, NULL);

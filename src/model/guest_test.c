@@ -84,7 +84,6 @@ static const struct {
     {&guest_config_schema, "{\"api\":1}", "config.shutdown is missing"},
     {&guest_config_schema, "{\"api\":1,\"shutdown\":\"foo\"}", "config.shutdown is \"foo\", allowed: reboot, poweroff"},
     {&guest_config_schema, "{\"api\":1,\"shutdown\":\"\"}", "config.shutdown is \"\", allowed: reboot, poweroff"},
-    {&guest_config_schema, "{\"api\":1,\"shutdown\":\"reboot\"}", "config.workload is missing"},
     {&guest_config_schema, "{\"api\":1,\"shutdown\":\"reboot\",\"workload\":{}}",
      "config.workload.entrypoint is missing"},
     {&guest_config_schema, "{\"api\":1,\"shutdown\":\"reboot\",\"ready_port\":65536,\"workload\":{}}",
