@@ -187,8 +187,8 @@ int strv_add(struct strv *v, const char *s)
 
 void strv_cut(struct strv *v, size_t len)
 {
-    while (v->len > len)
-        free(take_ptr(v->items[--v->len]));
+    for (; v->len > len; v->len--)
+        free(take_ptr(v->items[v->len - 1]));
 }
 
 int strv_addf(struct strv *v, const char *fmt, ...)

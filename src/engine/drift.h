@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the engine: one look at everything (drift.c), and what is done about what was found (repair.c, import.c,
- * evict.c). What blocks runs on workers and on the store thread; what they bring is judged again on the loop, as VMs
- * have moved meanwhile.
+ * Inside the engine: one look at everything (drift.c, drift_judge.c), and what is done about what was found (repair.c,
+ * import.c, evict.c). What blocks runs on workers and on the store thread; what they bring is judged again on the loop,
+ * as VMs have moved meanwhile.
  */
 #pragma once
 #include "engine/vm.h"
@@ -60,8 +60,16 @@ struct drift {
     void *arg;
 };
 
+#define SET(buf, ...) ((void)strf((buf), sizeof(buf), __VA_ARGS__))
+
+/* A new finding, to be filled in; NULL: no memory, which is told at the end. */
+struct item *drift_add(struct drift *d, const char *kind, bool serious, void (*fix)(struct drift *, struct item *));
 /* Answers and frees. */
 void drift_end(struct drift *d, int r, const struct vl_error *err);
+
+/* --- drift_judge.c ------------------------------------------------------------------------------------------------ */
+/* Drops what is no longer so, completes what is, and adds what the registry alone tells. */
+void drift_judge(struct drift *d);
 
 /* --- repair.c ----------------------------------------------------------------------------------------------------- */
 void drift_repair(struct drift *d);

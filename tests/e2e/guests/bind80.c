@@ -30,8 +30,8 @@ static void serve(int fd)
     if (!who || !fgets(page, sizeof(page), who)) (void)strcpy(page, "nobody");
     if (who) (void)fclose(who);
     (void)waitpid(pid, NULL, 0);
-    n = snprintf(answer, sizeof(answer), "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nserver %d, %s", (int)geteuid(),
-                 page);
+    n = snprintf(answer, sizeof(answer), "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nserver %d, %s",
+                 (int)geteuid(), page);
     (void)!write(fd, answer, (size_t)n);
 }
 
