@@ -19,6 +19,7 @@ FROM scratch
 COPY root /
 SHELL ["/bin/busybox", "sh", "-c"]
 RUN busybox mkdir -p /usr/local/bin && busybox --install -s /usr/local/bin && ln -s busybox /bin/sh && \\
+    busybox rm -rf /var/run && busybox ln -s /run /var/run && \\
     cp /usr/share/base-passwd/passwd.master /etc/passwd && cp /usr/share/base-passwd/group.master /etc/group
 SHELL ["/bin/sh", "-c"]
 """
@@ -77,6 +78,7 @@ RUN initdb --auth=trust --no-locale --encoding=UTF8 --no-sync && \\
     echo 'host all all all trust' >>/data/db/pg_hba.conf && echo "listen_addresses = '*'" >>/data/db/postgresql.conf
 EXPOSE 5432
 STOPSIGNAL SIGINT
+HEALTHCHECK --interval=1s --timeout=30s CMD pg_isready -q
 ENTRYPOINT ["postgres"]
 """),
     "python": (["python3", *BASE], {"app.py": PYTHON}, [], START + """\

@@ -135,6 +135,17 @@ def test_build(name, place):
         assert {path for path in tree if path} == {b"page"}
 
 
+@pytest.mark.parametrize("name", JOBS)
+def test_out_of_its_disk_image(name, place, host):
+    """Read-only, with an overlay in memory; capabilities, setuid and owners as the image has them."""
+    port, memory, ask = JOBS[name]
+    place.build(pushed(place, name))
+    host.install(place.path(name + ".manifest.json"))
+    host.volar("vms", "create", "vm", "--plugin", name, "-p", str(port), "--memory", str(memory))
+    volant.wait_until(lambda: host.vm("vm")["ready"] or host.vm("vm")["status"] in ("failed", "crashed", "stopped"), READY_S)
+    ask(host.vm("vm")["ports"][0]["host_port"])
+
+
 @pytest.mark.parametrize("name", ["nginx", "redis", "python", "static"])
 def test_in_an_initramfs(name, place, host):
     """The same out of memory alone; file capabilities would be lost in it."""

@@ -176,6 +176,20 @@ def test_pid_1_that_cannot_be(what, fledge):
     assert volant.listing(fledge.dir) == before
 
 
+def test_pid_1_of_a_disk_image(host, fledge):
+    """The bootloader hands its place to the image's own init."""
+    program = appliance.read(appliance.compile_guest(fledge.dir, "pid1"))
+    fledge.layout("image").image([[folder("sbin"), entry("sbin/init", program, mode=0o755)]], config={})
+    put(fledge, '[plugin]\nname = "x"\nversion = "1"\nstrategy = "oci_rootfs"\n[oci_source]\nimage = "./image"\n'
+                '[init]\nnone = true\n[resources]\nmemory_mb = 64\n')
+    fledge.build()
+    host.install(fledge.path("x.manifest.json"))
+    host.volar("vms", "create", "vm", "--plugin", "x")
+    vm = host.wait_status("vm", "stopped", "crashed", "failed", timeout=120)
+    with open(os.path.join(host.folder("vm"), "console.log"), encoding="utf-8", errors="replace") as f:
+        assert "pid1: I am 1" in f.read(), vm
+
+
 def test_pid_1_of_an_image(fledge):
     """Its own init, named or found: the manifest says which, also when it comes from the cache."""
     fledge.layout("image").image([[folder("sbin"), entry("sbin/start", b"x", mode=0o755), symlink("sbin/init", "start"),
