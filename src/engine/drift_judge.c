@@ -108,10 +108,10 @@ static void judge_rows(struct drift *d)
             "it has rows that this volantd cannot read: a newer one wrote them, or they are damaged");
         SET(item->finding.remedy, "volantd's log names them; what no readable row refers to is left alone meanwhile");
     }
-    if (o->leases + o->ports + o->versions == 0 || !(item = drift_add(d, "rows", false, fix_rows))) return;
+    if (o->leases + o->ports + o->versions + o->configs == 0 || !(item = drift_add(d, "rows", false, fix_rows))) return;
     SET(item->finding.object, "registry");
     SET(item->finding.detail, "%lld leases, %lld ports and %lld versions of VMs and deployments that are not there",
-        (long long)o->leases, (long long)o->ports, (long long)o->versions);
+        (long long)o->leases, (long long)o->ports, (long long)(o->versions + o->configs));
     SET(item->finding.remedy, "`volar doctor --fix` removes them");
 }
 
