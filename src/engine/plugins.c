@@ -131,7 +131,7 @@ char *engine_plugin_manifest(const struct plugin *p)
     json_auto_t *j = NULL;
 
     if (json_parse(p->row.manifest, strlen(p->row.manifest), "manifest", &j, NULL) < 0 ||
-        json_object_set_new(j, "enabled", json_boolean(p->row.enabled)) < 0)
+        json_object_set_new(j, "enabled", json_boolean(p->row.enabled)) < 0 || manifest_show(j) < 0)
         return NULL;
     return json_text(j);
 }

@@ -97,6 +97,8 @@ extern const struct schema workload_schema;
 /* Where a workload's program is looked for when its env has no PATH: fledge checks what kestrel will do. */
 #define WORKLOAD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 void manifest_done(struct manifest *m);
+/* Adds the objects that clients rely on and that it does without (contract 3.1); -ENOMEM. */
+int manifest_show(json_t *manifest);
 /* Something in the guest answers. Without, the manifest may lack workload and initramfs. */
 bool manifest_has_agent(const struct manifest *m);
 /* It boots from a disk image, by a kernel with a bootloader of its own. */

@@ -50,7 +50,20 @@ int manifest_reshape(json_t *doc, struct vl_error *err)
         return no_memory(err);
     if ((!health || json_is_null(health)) && json_object_set_new(doc, "health_check", json_object()) < 0)
         return no_memory(err);
-    if (!json_is_object(workload)) return 0; /* missing or wrong, which the decoder says */
+    if (json_is_object(workload) && json_object_size(workload) == 0 &&
+        str_eq(json_string_value(json_object_get(doc, "agent")), "none"))
+        return json_object_del(doc, "workload"); /* as manifest_show wrote it */
+    if (!json_is_object(workload)) return 0;     /* missing or wrong, which the decoder says */
     if ((r = join_args(workload, err)) < 0) return r;
     return lift_env(doc, workload, err);
+}
+
+int manifest_show(json_t *manifest)
+{
+    static const char *const objects[] = {"resources", "workload", "health_check"};
+
+    for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+        if (!json_object_get(manifest, objects[i]) && json_object_set_new(manifest, objects[i], json_object()) < 0)
+            return -ENOMEM;
+    return 0;
 }

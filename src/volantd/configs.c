@@ -13,6 +13,7 @@
 json_t *config_shown(json_t *config)
 {
     if (config && !json_object_get(config, "api")) (void)json_object_set_new(config, "api", json_object());
+    if (config && json_object_get(config, "manifest")) (void)manifest_show(json_object_get(config, "manifest"));
     return config;
 }
 

@@ -10,8 +10,9 @@ struct create_options {
     const char *plugin, *runtime, *kernel, *restart;
     uint64_t cpu, memory; /* 0: not given */
     struct strv publish, env;
-    bool auto_remove;
-    char *const *command; /* NULL-terminated; NULL: the image's */
+    bool auto_remove, no_start;
+    const char *config_file, *kernel_cmdline, *api_host, *api_port; /* NULL: not given */
+    char *const *command;                                           /* NULL-terminated; NULL: the image's */
 };
 /* Rows of the option tables of `vms create` and `run`. */
 #define CREATE_OPTS(o)                                                                                                 \

@@ -108,6 +108,14 @@ static int print_members(const json_t *members)
     return table_print(&t, stdout);
 }
 
+static const char *to_file;
+const struct opt deployments_get_opts[] = {
+    {"output", 'o', OPT_STRING, "FILE", "write it to this file as JSON (json: to stdout, table: for people)", 0, 0,
+     &to_file},
+    VOLAR_GLOBAL,
+    {0},
+};
+
 int deployments_get(void *ctx, int argc, char *const *argv)
 {
     struct volar *v = ctx;
@@ -120,7 +128,8 @@ int deployments_get(void *ctx, int argc, char *const *argv)
     if (r >= 0) return r;
     (void)strf(path, sizeof(path), "/api/v1/deployments/%s", name);
     if (api_json(v, "GET", path, NULL, CALL_S, &d, &err) < 0) return volar_fail(&err);
-    if (volar_json(v)) return print_json(d) < 0 ? EXIT_FAILED : EXIT_DONE;
+    if (output_is_file(to_file)) return write_json(d, to_file, &err) < 0 ? volar_fail(&err) : EXIT_DONE;
+    if (str_eq(to_file, "json") || volar_json(v)) return print_json(d) < 0 ? EXIT_FAILED : EXIT_DONE;
     print_field("Name", text_at(d, NULL, "name"));
     print_field("Status", text_at(d, NULL, "status"));
     if (*text_at(d, NULL, "reason")) print_field("Reason", text_at(d, NULL, "reason"));

@@ -28,3 +28,5 @@ int deployment_operand(struct volar *v, int argc, char *const *argv, const char 
  */
 int deployment_change(struct volar *v, const char *method, const char *path, const char *body, json_t **ret,
                       struct vl_error *err);
+/* The command `deployments scale` once its operands are known; gives the exit code. */
+int deployment_scale(struct volar *v, const char *name, uint64_t replicas);

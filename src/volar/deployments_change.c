@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Creating deployments, scaling them, and giving them another configuration or an earlier one. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/io.h"
 #include "model/deployment.h"
 #include "volar/api.h"
+#include "volar/config_file.h"
 #include "volar/create.h"
 #include "volar/deployments.h"
 #include "volar/output.h"
 
-#define CALL_S          30
-#define SERVER_S        25 /* how long one request lets volantd wait */
-#define CONFIG_FILE_MAX (1024ul * 1024)
-#define NOT_GIVEN       UINT64_MAX
+#define CALL_S   30
+#define SERVER_S 25 /* how long one request lets volantd wait */
 
 struct rollout_wait deployments_wait = {.timeout_s = 300};
 
@@ -24,7 +21,6 @@ static struct {
     uint64_t cpu, memory, replicas, version;
     struct strv publish;
 } options = {.replicas = 1};
-static uint64_t scale_to = NOT_GIVEN;
 
 #define CONFIG_OPTS                                                                                                    \
     {"plugin", 'P', OPT_STRING, "PLUGIN", "the installed plugin to boot", 0, 0, &options.plugin},                      \
@@ -62,13 +58,6 @@ const struct opt deployments_create_opts[] = {
 };
 const struct opt deployments_update_opts[] = {CONFIG_OPTS, ROLLOUT_WAIT_OPTS, VOLAR_GLOBAL, {0}};
 const struct opt deployments_scale_opts[] = {ROLLOUT_WAIT_OPTS, VOLAR_GLOBAL, {0}};
-const struct opt vms_scale_opts[] = {
-    {"replicas", 'n', OPT_U64, "N", "how many replicas the deployment NAME is to have", 0, DEPLOYMENT_REPLICAS_MAX,
-     &scale_to},
-    ROLLOUT_WAIT_OPTS,
-    VOLAR_GLOBAL,
-    {0},
-};
 const struct opt deployments_rollback_opts[] = {
     {"to", 0, OPT_U64, "VERSION", "the version to go back to (default: the one before)", 1, INT64_MAX,
      &options.version},
@@ -153,26 +142,6 @@ int deployment_change(struct volar *v, const char *method, const char *path, con
 
 /* --- the configuration -------------------------------------------------------------------------------------------- */
 
-/* A configuration alone, or as `deployments get -o json` shows it: in "config". */
-static int read_config(json_t **ret, struct vl_error *err)
-{
-    auto_free char *text = NULL;
-    json_auto_t *j = NULL;
-    json_t *inner;
-    int r;
-
-    if (!options.file) return (*ret = json_object()) ? 0 : vl_fail_errno(err, ENOMEM, "request");
-    if ((r = read_file_at(AT_FDCWD, options.file, CONFIG_FILE_MAX, &text, NULL)) < 0) {
-        (void)vl_fail_errno(err, r, "--config: read '%s'", options.file);
-        return r;
-    }
-    if ((r = json_parse(text, strlen(text), options.file, &j, err)) < 0) return vl_wrap(err, "--config");
-    if (!json_is_object(j)) return vl_fail(err, VL_INVALID, "--config: '%s' holds no JSON object", options.file);
-    inner = json_object_get(j, "config");
-    *ret = json_incref(json_is_object(inner) ? inner : j);
-    return 0;
-}
-
 static int set_text(json_t *config, const char *key, const char *text)
 {
     return text ? json_object_set_new(config, key, json_string(text)) : 0;
@@ -194,7 +163,8 @@ static int config_from_options(json_t **ret, struct vl_error *err)
     json_t *expose;
     int r;
 
-    if ((r = read_config(&config, err)) < 0) return r;
+    if (options.file && (r = config_file_read("--config", options.file, &config, err)) < 0) return r;
+    if (!config && !(config = json_object())) return vl_fail_errno(err, ENOMEM, "request");
     if (set_text(config, "plugin", options.plugin) < 0 || set_text(config, "restart", options.restart) < 0 ||
         set_resources(config) < 0)
         return vl_fail_errno(err, ENOMEM, "request");
@@ -301,7 +271,7 @@ int deployments_update(void *ctx, int argc, char *const *argv)
 
 /* --- scale and rollback ------------------------------------------------------------------------------------------- */
 
-static int scale(struct volar *v, const char *name, uint64_t replicas)
+int deployment_scale(struct volar *v, const char *name, uint64_t replicas)
 {
     auto_free char *body = NULL;
     json_auto_t *d = NULL;
@@ -329,23 +299,9 @@ int deployments_scale(void *ctx, int argc, char *const *argv)
     if (r >= 0 || (r = volar_check_name(v, "deployment", operands[0])) != EXIT_DONE ||
         (r = deployments_check_wait(v)) != EXIT_DONE)
         return r;
-    if (parse_u64(operands[1], 0, DEPLOYMENT_REPLICAS_MAX, &replicas) == 0) return scale(v, operands[0], replicas);
+    if (parse_u64(operands[1], 0, DEPLOYMENT_REPLICAS_MAX, &replicas) == 0)
+        return deployment_scale(v, operands[0], replicas);
     (void)vl_fail(&err, VL_INVALID, "REPLICAS is '%.40s', allowed 0 to %d", operands[1], DEPLOYMENT_REPLICAS_MAX);
-    return volar_misuse(v, &err);
-}
-
-/* The original's form (contract 13). */
-int vms_scale(void *ctx, int argc, char *const *argv)
-{
-    struct volar *v = ctx;
-    struct vl_error err = {0};
-    const char *name;
-    int r = deployment_operand(v, argc, argv, &name);
-
-    if (r >= 0) return r;
-    if ((r = deployments_check_wait(v)) != EXIT_DONE) return r;
-    if (scale_to != NOT_GIVEN) return scale(v, name, scale_to);
-    (void)vl_fail(&err, VL_INVALID, "--replicas is missing: how many replicas deployment '%s' is to have", name);
     return volar_misuse(v, &err);
 }
 

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/io.h"
+
 static void cell_take(struct table *t, char *cell)
 {
     char **more = cell ? reallocarray(t->cells, t->n_cells + 1, sizeof(*more)) : NULL;
@@ -75,6 +77,27 @@ int print_json(const json_t *j)
 {
     if (json_dumpf(j, stdout, JSON_INDENT(2)) < 0) return -EIO;
     return putchar('\n') == '\n' ? 0 : -EIO;
+}
+
+bool output_is_file(const char *output)
+{
+    return output && !str_eq(output, "json") && !str_eq(output, "table");
+}
+
+int write_json(const json_t *j, const char *file, struct vl_error *err)
+{
+    auto_free char *text = json_dumps(j, JSON_INDENT(2)), *folder = NULL;
+    const char *slash = strrchr(file, '/');
+    auto_close int dir = -1;
+    auto_strbuf b = {0};
+    int r;
+
+    if (text) strbuf_addf(&b, "%s\n", text);
+    if (!text || b.failed) return vl_fail_errno(err, ENOMEM, "write '%s'", file);
+    if (slash && !(folder = strndup(file, (size_t)(slash - file) + 1))) return vl_fail_errno(err, ENOMEM, "write");
+    dir = open_dir(folder ? folder : ".");
+    r = dir < 0 ? dir : write_file_atomic_at(dir, slash ? slash + 1 : file, b.data, b.len, 0600);
+    return r < 0 ? vl_fail_errno(err, r, "write '%s'", file) : 0;
 }
 
 char *ports_text(const struct objects *ports)

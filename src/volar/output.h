@@ -23,6 +23,10 @@ void table_done(struct table *t);
 
 /* Indented JSON and a newline on stdout. */
 int print_json(const json_t *j);
+/* Where --output takes a file too: whether it is one, and no form. NULL is none. */
+bool output_is_file(const char *output);
+/* What print_json prints, into a file: whole or not at all. */
+int write_json(const json_t *j, const char *file, struct vl_error *err);
 /* "127.0.0.1:8080->80/tcp, ..."; "" without ports. The caller's, NULL when out of memory. */
 char *ports_text(const struct objects *ports);
 /* "12.3 MB" */

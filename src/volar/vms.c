@@ -110,7 +110,7 @@ int vm_post_and_wait(struct volar *v, const char *path, const char *body, struct
         vm = (struct vm_view){0};
         if ((r = vm_fetch(v, name, &vm, NULL, err)) < 0) return r;
     }
-    r = reached(&vm) ? 0 : vm_has_ended(&vm) ? ended_early(&vm, err) : late(&vm, err);
+    r = reached(&vm) || vms_wait.none ? 0 : vm_has_ended(&vm) ? ended_early(&vm, err) : late(&vm, err);
     if (r < 0)
         vm_view_done(&vm);
     else

@@ -10,6 +10,7 @@
 struct wait_options {
     const char *want; /* "process", "running", "ready" */
     uint64_t timeout_s;
+    bool none; /* it is not to run: the answer is enough */
 };
 extern struct wait_options vms_wait;
 /* Rows of option tables. */

@@ -4,18 +4,27 @@
 #include <string.h>
 
 #include "volar/api.h"
+#include "volar/config_file.h"
 #include "volar/create.h"
 #include "volar/vms.h"
 
 static struct create_options create_options;
 
 const struct opt vms_create_opts[] = {
-    {"plugin", 'P', OPT_STRING, "PLUGIN", "the installed plugin to boot (required)", 0, 0, &create_options.plugin},
+    {"plugin", 'P', OPT_STRING, "PLUGIN", "the installed plugin to boot (required, unless --config names it)", 0, 0,
+     &create_options.plugin},
     CREATE_OPTS(create_options),
     {"kernel", 0, OPT_STRING, "FILE",
      "boot this kernel image of volantd's host, below a folder of its VOLANT_KERNEL_DIRS", 0, 0,
      &create_options.kernel},
     {"runtime", 0, OPT_STRING, "NAME", "the runtime the plugin must have", 0, 0, &create_options.runtime},
+    {"config", 0, OPT_STRING, "FILE", "a configuration as JSON; the options here win over it", 0, 0,
+     &create_options.config_file},
+    {"no-start", 0, OPT_FLAG, NULL, "record the VM, and leave it stopped", 0, 0, &create_options.no_start},
+    {"kernel-cmdline", 0, OPT_STRING, "TEXT", "for files and scripts of the original; without effect here", 0, 0,
+     &create_options.kernel_cmdline},
+    {"api-host", 0, OPT_STRING, "HOST", "likewise", 0, 0, &create_options.api_host},
+    {"api-port", 0, OPT_STRING, "PORT", "likewise", 0, 0, &create_options.api_port},
     WAIT_OPTS,
     VOLAR_GLOBAL,
     {0},
@@ -42,8 +51,12 @@ void create_options_done(struct create_options *o)
 
 static int add_env(json_t *config, const struct strv *env, struct vl_error *err)
 {
-    json_t *map = json_object();
+    json_t *map = json_object_get(config, "env");
 
+    if (json_is_object(map)) /* of the file: these win */
+        (void)json_incref(map);
+    else
+        map = json_object();
     if (!map || json_object_set_new(config, "env", map) < 0) return vl_fail_errno(err, ENOMEM, "--env");
     for (size_t i = 0; i < env->len; i++) {
         const char *text = env->items[i], *equals = strchr(text, '=');
@@ -68,25 +81,63 @@ static int add_command(json_t *config, char *const *command, struct vl_error *er
     return 0;
 }
 
-int create_body(const char *name, const struct create_options *o, char **ret, struct vl_error *err)
+static int set(json_t *j, const char *key, json_t *value, struct vl_error *err)
 {
-    json_auto_t *body = json_pack("{s:s, s:s}", "name", name, "plugin", o->plugin);
-    json_t *config = json_object(), *expose = json_array();
+    return json_object_set_new(j, key, value) < 0 ? vl_fail_errno(err, ENOMEM, "request") : 0;
+}
+
+static int set_text(json_t *j, const char *key, const char *text, struct vl_error *err)
+{
+    return text ? set(j, key, json_string(text), err) : 0;
+}
+
+/* In the configuration, which wins over the request, where a file may say otherwise. */
+static int set_resources(json_t *body, json_t *config, const struct create_options *o, struct vl_error *err)
+{
+    json_t *resources = json_object_get(config, "resources");
+    int r = 0;
+
+    if (!o->cpu && !o->memory) return 0;
+    if (!o->config_file)
+        resources = body;
+    else if (!json_is_object(resources) && (r = set(config, "resources", resources = json_object(), err)) < 0)
+        return r;
+    if (o->cpu) r = set(resources, "cpu_cores", json_integer((json_int_t)o->cpu), err);
+    if (r == 0 && o->memory) r = set(resources, "memory_mb", json_integer((json_int_t)o->memory), err);
+    return r;
+}
+
+static int fill_config(json_t *config, const struct create_options *o, struct vl_error *err)
+{
+    json_t *expose;
     int r;
 
-    if (!body || json_object_set_new(body, "config", config) < 0 || json_object_set_new(config, "expose", expose) < 0)
-        return vl_fail_errno(err, ENOMEM, "request");
-    if ((o->cpu && json_object_set_new(body, "cpu_cores", json_integer((json_int_t)o->cpu)) < 0) ||
-        (o->memory && json_object_set_new(body, "memory_mb", json_integer((json_int_t)o->memory)) < 0) ||
-        (o->runtime && json_object_set_new(body, "runtime", json_string(o->runtime)) < 0) ||
-        (o->restart && json_object_set_new(config, "restart", json_string(o->restart)) < 0) ||
-        (o->kernel && json_object_set_new(config, "kernel_override", json_string(o->kernel)) < 0))
-        return vl_fail_errno(err, ENOMEM, "request");
-    if (o->auto_remove && json_object_set_new(config, "auto_remove", json_true()) < 0)
-        return vl_fail_errno(err, ENOMEM, "request");
-    if ((r = create_add_ports(expose, &o->publish, err)) < 0 || (r = add_env(config, &o->env, err)) < 0 ||
-        (o->command && (r = add_command(config, o->command, err)) < 0))
+    if ((r = set_text(config, "restart", o->restart, err)) < 0 ||
+        (r = set_text(config, "kernel_override", o->kernel, err)) < 0 ||
+        (r = set_text(config, "kernel_cmdline", o->kernel_cmdline, err)) < 0)
         return r;
+    if (o->auto_remove && (r = set(config, "auto_remove", json_true(), err)) < 0) return r;
+    if (o->publish.len && ((r = set(config, "expose", expose = json_array(), err)) < 0 ||
+                           (r = create_add_ports(expose, &o->publish, err)) < 0))
+        return r;
+    if (o->env.len && (r = add_env(config, &o->env, err)) < 0) return r;
+    return o->command ? add_command(config, o->command, err) : 0;
+}
+
+int create_body(const char *name, const struct create_options *o, char **ret, struct vl_error *err)
+{
+    json_auto_t *body = json_pack("{s:s}", "name", name), *config = NULL;
+    int r;
+
+    if (o->config_file && (r = config_file_read("--config", o->config_file, &config, err)) < 0) return r;
+    if (!config) config = json_object();
+    if (!body || json_object_set(body, "config", config) < 0) return vl_fail_errno(err, ENOMEM, "request");
+    if ((r = set_text(body, "plugin", o->plugin, err)) < 0 || (r = set_text(body, "runtime", o->runtime, err)) < 0 ||
+        (r = set_text(body, "api_host", o->api_host, err)) < 0 ||
+        (r = set_text(body, "api_port", o->api_port, err)) < 0 || (r = fill_config(config, o, err)) < 0 ||
+        (r = set_resources(body, config, o, err)) < 0)
+        return r;
+    if (o->no_start && (r = set(body, "start", json_false(), err)) < 0) return r;
     if (!(*ret = json_text(body))) return vl_fail_errno(err, ENOMEM, "request");
     return 0;
 }
@@ -116,6 +167,7 @@ static int create(struct volar *v, const char *name)
     struct vl_error err = {0};
 
     if (create_body(name, &create_options, &body, &err) < 0) return volar_misuse(v, &err);
+    if ((vms_wait.none = create_options.no_start)) vms_wait.want = "process";
     if (vm_post_and_wait(v, "/api/v1/vms", body, &vm, &err) < 0) return volar_fail(&err);
     if (volar_json(v)) return vm_print_json(&vm, &err) < 0 ? volar_fail(&err) : EXIT_DONE;
     print_created(&vm);
@@ -131,10 +183,10 @@ int vms_create(void *ctx, int argc, char *const *argv)
     int r = volar_begin(v, argc, argv, &name, 1, 1, &n);
 
     if (r < 0 && (r = vms_check_wait(v)) == EXIT_DONE && (r = volar_check_name(v, "VM", name)) == EXIT_DONE) {
-        if (!create_options.plugin) {
+        if (!create_options.plugin && !create_options.config_file) {
             (void)vl_fail(&err, VL_INVALID, "--plugin is missing: name an installed one (`volar plugins list`)");
             r = volar_misuse(v, &err);
-        } else if ((r = volar_check_name(v, "plugin", create_options.plugin)) == EXIT_DONE) {
+        } else if (!create_options.plugin || (r = volar_check_name(v, "plugin", create_options.plugin)) == EXIT_DONE) {
             r = create(v, name);
         }
     }

@@ -37,9 +37,11 @@ bool volar_json(const struct volar *v);
 int volar_check_name(const struct volar *v, const char *what, const char *name);
 
 /* One file per noun or operation. */
-extern const struct opt vms_create_opts[], vms_wait_opts[], vms_logs_opts[], vms_console_opts[], plugins_install_opts[],
-    deployments_create_opts[], deployments_update_opts[], deployments_scale_opts[], vms_scale_opts[],
-    deployments_rollback_opts[], system_backup_opts[], doctor_opts[], run_opts[], events_opts[], no_opts[];
+extern const struct opt vms_create_opts[], vms_config_get_opts[], vms_config_set_opts[], vms_config_history_opts[],
+    vms_config_rollback_opts[], vms_scale_opts[], deployments_get_opts[], vms_wait_opts[], vms_logs_opts[],
+    vms_console_opts[], plugins_install_opts[], deployments_create_opts[], deployments_update_opts[],
+    deployments_scale_opts[], deployments_rollback_opts[], system_backup_opts[], doctor_opts[], run_opts[],
+    events_opts[], no_opts[];
 int run(void *ctx, int argc, char *const *argv);
 int vms_create(void *ctx, int argc, char *const *argv);
 int vms_list(void *ctx, int argc, char *const *argv);
@@ -50,6 +52,10 @@ int vms_restart(void *ctx, int argc, char *const *argv);
 int vms_pause(void *ctx, int argc, char *const *argv);
 int vms_unpause(void *ctx, int argc, char *const *argv);
 int vms_delete(void *ctx, int argc, char *const *argv);
+int vms_config_get(void *ctx, int argc, char *const *argv);
+int vms_config_set(void *ctx, int argc, char *const *argv);
+int vms_config_history(void *ctx, int argc, char *const *argv);
+int vms_config_rollback(void *ctx, int argc, char *const *argv);
 int vms_logs(void *ctx, int argc, char *const *argv);
 int vms_console(void *ctx, int argc, char *const *argv);
 int deployments_create(void *ctx, int argc, char *const *argv);
