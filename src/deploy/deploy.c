@@ -206,7 +206,7 @@ void deploy_free(struct deploy *dp)
 {
     if (!dp) return;
     dp->closing = true;
-    engine_observe(dp->cfg.engine, NULL, NULL);
+    engine_observe(dp->cfg.engine, NULL, dp);
     while (dp->changes || dp->scheduled || dp->asks_scheduled) /* transactions have their own deadline */
         (void)loop_step(dp->cfg.loop, STEP_MS);
     engine_keep_artifacts(dp->cfg.engine, NULL, NULL);

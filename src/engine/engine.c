@@ -179,8 +179,15 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
 
 void engine_observe(struct engine *e, void (*changed)(void *arg, const struct vm_view *view, bool gone), void *arg)
 {
-    e->changed = changed;
-    e->changed_arg = arg;
+    struct observer *at = NULL;
+
+    for (size_t i = 0; i < ENGINE_OBSERVERS_MAX; i++) {
+        struct observer *o = &e->observers[i];
+
+        if (o->changed && o->arg == arg) at = o;
+        if (!o->changed && !at) at = o;
+    }
+    if (at) *at = (struct observer){changed, arg};
 }
 
 struct guest *engine_vm_guest(struct vm *vm)

@@ -150,9 +150,11 @@ int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, en
 void engine_forget(struct engine *e, void *arg);
 
 /*
- * One observer: told of every VM that is made, changes in what engine_vm_view shows, or is gone (`gone`: the view is of
- * what it was). Comes from the loop, after the commit; it may read, and begin operations, but not wait for any.
+ * Observers, told of every VM that is made, changes in what engine_vm_view shows, or is gone (`gone`: the view is of
+ * what it was). Comes from the loop, after the commit; they may read, and begin operations, but not wait for any. NULL
+ * takes away the one of this `arg`.
  */
+#define ENGINE_OBSERVERS_MAX 4
 void engine_observe(struct engine *e, void (*changed)(void *arg, const struct vm_view *view, bool gone), void *arg);
 
 /* --- Plugins ------------------------------------------------------------------------------------------------------ */

@@ -105,7 +105,7 @@ static void an_observer_is_told(void **state)
     assert_int_equal(s.gone, 0);
     (void)ask(h, "exit5", engine_vm_delete);
     assert_int_equal(s.gone, 1);
-    engine_observe(h->engine, NULL, NULL);
+    engine_observe(h->engine, NULL, &s);
 }
 
 /* --- slots

@@ -170,18 +170,22 @@ bool vm_is_ready(const struct vm *vm)
     return vm->status == VM_RUNNING && vm->ready && !vm->paused && !vm->hung;
 }
 
-static void tell_observer(struct vm *vm, bool gone)
+static void tell_observers(struct vm *vm, bool gone)
 {
     struct vm_view view;
 
-    if (!vm->engine->changed || vm->engine->closing) return;
-    engine_vm_view(vm, &view);
-    vm->engine->changed(vm->engine->changed_arg, &view, gone);
+    for (size_t i = 0; i < ENGINE_OBSERVERS_MAX && !vm->engine->closing; i++) {
+        const struct observer *o = &vm->engine->observers[i];
+
+        if (!o->changed) continue;
+        engine_vm_view(vm, &view);
+        o->changed(o->arg, &view, gone);
+    }
 }
 
 void vm_gone(struct vm *vm)
 {
-    tell_observer(vm, true);
+    tell_observers(vm, true);
 }
 
 void vm_fail_waiters(struct vm *vm, enum wait_for what, const struct vl_error *err)
@@ -203,7 +207,7 @@ void vm_settle(struct vm *vm)
 {
     struct waiter **at = &vm->waiters;
 
-    tell_observer(vm, false);
+    tell_observers(vm, false);
 
     while (*at) {
         struct waiter *w = *at;

@@ -126,8 +126,10 @@ struct engine {
     int64_t turns;
     struct timer hang_timer;
     bool hang_armed;
-    void (*changed)(void *arg, const struct vm_view *view, bool gone); /* engine_observe */
-    void *changed_arg;
+    struct observer {
+        void (*changed)(void *arg, const struct vm_view *view, bool gone); /* NULL: none */
+        void *arg;
+    } observers[ENGINE_OBSERVERS_MAX];
     size_t strangers;
     struct drift *drifts;         /* checks and repairs in progress */
     struct history *histories;    /* being read */
@@ -149,10 +151,10 @@ struct vm *engine_vm_by_id(const struct engine *e, int64_t id); /* NULL: there i
 void vm_remove(struct vm *vm);
 /* Looks and begins at most one thing (step.c). */
 void vm_step(struct vm *vm);
-/* Tells the observer, and answers the waiters whose wait is over: after every change of what is to be seen. */
+/* Tells the observers, and answers the waiters whose wait is over: after every change of what is to be seen. */
 void vm_settle(struct vm *vm);
 void vm_add_waiter(struct vm *vm, struct waiter *w);
-/* The observer hears that it is forgotten. */
+/* The observers hear that it is forgotten. */
 void vm_gone(struct vm *vm);
 /* Those who wait for this hear that it will not come. */
 void vm_fail_waiters(struct vm *vm, enum wait_for what, const struct vl_error *err);

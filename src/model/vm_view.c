@@ -45,11 +45,11 @@ static const struct field wire_fields[] = {
     {"created_at", FIELD_STRING, .offset = AT(created_at), .max = 40},
     {"updated_at", FIELD_STRING, .offset = AT(updated_at), .max = 40},
 };
-static const struct schema wire_schema = {"vm", sizeof(struct wire), wire_fields, ARRAY_LEN(wire_fields)};
+const struct schema vm_view_schema = {"vm", sizeof(struct wire), wire_fields, ARRAY_LEN(wire_fields)};
 
 static void wire_done(struct wire *w)
 {
-    schema_done(&wire_schema, w);
+    schema_done(&vm_view_schema, w);
 }
 
 json_t *vm_view_encode(const struct vm_view *v)
@@ -70,7 +70,7 @@ json_t *vm_view_encode(const struct vm_view *v)
         format_time(v->started_ms, started);
         w.started_at = started;
     }
-    return schema_encode(&wire_schema, &w);
+    return schema_encode(&vm_view_schema, &w);
 }
 
 /* Exactly n digits; -1 otherwise. */
@@ -137,7 +137,7 @@ int vm_view_decode(const json_t *in, struct vm_view *ret, struct vl_error *err)
     struct objects *ports;
     int r;
 
-    if ((r = schema_decode(&wire_schema, in, NULL, &w, NULL, err)) < 0) return r;
+    if ((r = schema_decode(&vm_view_schema, in, NULL, &w, NULL, err)) < 0) return r;
     if ((r = take_time(w.created_at, "created_at", &w.v.created_ms, err)) < 0) return r;
     if ((r = take_time(w.updated_at, "updated_at", &w.v.updated_ms, err)) < 0) return r;
     if ((r = take_time(w.started_at, "started_at", &w.v.started_ms, err)) < 0) return r;
