@@ -8,6 +8,13 @@
 #include "volantd/host.h"
 #include "volantd/router.h"
 
+struct mcp_request;
+/* Clients of MCP that are told what changes. */
+struct mcp_hub {
+    struct mcp_request *listeners;
+    size_t n_listeners, n_vms;
+};
+
 struct api {
     struct loop *loop;
     struct store *store;
@@ -23,6 +30,7 @@ struct api {
     int64_t started_ms;                  /* mono_ms */
     char qemu_version[64];               /* "" until it was asked for */
     struct host_cpu cpu;
+    struct mcp_hub mcp;
 };
 
 extern const struct api_route api_routes[];
@@ -82,5 +90,13 @@ enum api_end deployment_rollback(struct api *api, struct api_req *req, struct vl
 
 /* A configuration as it is shown: with the members that clients rely on. Gives `config`; NULL stays NULL. */
 json_t *config_shown(json_t *config);
+enum api_end mcp_post(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end mcp_post_or_envelope(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end mcp_not_allowed(struct api *api, struct api_req *req, struct vl_error *err);
+/* An observer of the engine's; `arg` is the struct api. */
+void mcp_vm_changed(void *arg, const struct vm_view *view, bool gone);
+/* There are other resources than before. */
+void mcp_resources_differ(struct api *api);
+
 /* The VM of params[0], or NULL and VL_NOT_FOUND. */
 struct vm *api_vm(struct api *api, const struct api_req *req, struct vl_error *err);

@@ -17,8 +17,8 @@ struct inner {
     struct strbuf text;
 };
 /*
- * `outer` lends its rights; `body` (NULL: none) is encoded. API_DONE: the reply is there. API_SUSPENDED: `done` follows,
- * from the loop. API_FAILED: err says why.
+ * `outer` lends its rights; `body` (NULL: none) is encoded. API_DONE: the reply is there. API_SUSPENDED: `done`
+ * follows, from the loop. API_FAILED: err says why.
  */
 enum api_end inner_begin(struct inner *i, struct api *api, const struct api_req *outer, const char *method,
                          const char *target, const json_t *body, struct vl_error *err);

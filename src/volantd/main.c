@@ -277,6 +277,7 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
         .gateway = s->subnet.gateway_text,
         .started_ms = mono_ms(),
     };
+    engine_observe(d->engine, mcp_vm_changed, &d->api);
     if ((r = http_new(d->loop, &d->api, api_routes, api_n_routes, &d->http, err)) < 0) return r;
     if (d->sockets->tcp_fd >= 0) {
         if ((r = serve_socket(d, d->sockets->tcp_fd, true, err)) < 0) return r;

@@ -9,7 +9,8 @@
 
 static const char instructions[] =
     "volantd runs microVMs on this host. A VM boots from an installed plugin: list_plugins says which there are. "
-    "create_vm answers when the VM is ready; when it is not, its status, reason and read_logs say why. Names of VMs are "
+    "create_vm answers when the VM is ready; when it is not, its status, reason and read_logs say why. Names of VMs "
+    "are "
     "the handles of all other tools.";
 
 static const struct mcp_server registered = {
@@ -43,7 +44,7 @@ const char *mcp_reply_error(const struct api_reply *reply, struct strbuf *buf)
 static void inner_done(struct inner *i)
 {
     struct mcp_request *m = container_of(i, struct mcp_request, inner);
-    enum mcp_end (*done)(struct mcp_request *request) = m->call.state;
+    enum mcp_end (*done)(struct mcp_request * request) = m->call.state;
 
     (void)done(m);
     mcp_complete(&m->call);

@@ -14,6 +14,7 @@ struct mcp_request {
     struct api *api;
     struct api_req *req;
     struct inner inner;
+    const struct mcp_tool *tool;
     const char *subject; /* a name or URI of the message that the handler looks at again, borrowed from it */
     /* While subscribed. */
     struct mcp_request *next, **prev;

@@ -12,10 +12,11 @@ static const char *text_of(const json_t *arguments, const char *name, const char
 static char *diagnose(const struct mcp_prompt *p, const json_t *arguments)
 {
     (void)p;
-    return strf_new("Find out what is wrong with the VM '%s'. Call get_vm for its status and reason, then read_logs. If "
-                    "its plugin is at fault, get_plugin shows the manifest. Name the cause and the smallest remedy. "
-                    "Change nothing without asking.",
-                    text_of(arguments, "name", ""));
+    return strf_new(
+        "Find out what is wrong with the VM '%s'. Call get_vm for its status and reason, then read_logs. If "
+        "its plugin is at fault, get_plugin shows the manifest. Name the cause and the smallest remedy. "
+        "Change nothing without asking.",
+        text_of(arguments, "name", ""));
 }
 
 static char *serve(const struct mcp_prompt *p, const json_t *arguments)
@@ -39,7 +40,11 @@ static char *review(const struct mcp_prompt *p, const json_t *arguments)
 }
 
 const struct mcp_prompt mcp_prompts[] = {
-    {"diagnose_vm", "Diagnose a VM", "Find out why a VM does not do its job.", {{"name", "Name of the VM", true}}, diagnose},
+    {"diagnose_vm",
+     "Diagnose a VM",
+     "Find out why a VM does not do its job.",
+     {{"name", "Name of the VM", true}},
+     diagnose},
     {"serve_plugin",
      "Serve a plugin",
      "Bring a service up and say where it answers.",

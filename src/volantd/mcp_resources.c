@@ -48,8 +48,8 @@ static int add(json_t *list, size_t kind, const char *name, const char *title)
     char uri[URI_SIZE];
 
     expand(kinds[kind].uri, name, uri, sizeof(uri));
-    return json_array_append_new(list, json_pack("{s:s, s:s, s:s+, s:s}", "uri", uri, "name", name, "title", title, name,
-                                                 "mimeType", kinds[kind].mime_type));
+    return json_array_append_new(list, json_pack("{s:s, s:s, s:s+, s:s}", "uri", uri, "name", name, "title", title,
+                                                 name, "mimeType", kinds[kind].mime_type));
 }
 
 static bool add_vm(void *arg, struct vm *vm)

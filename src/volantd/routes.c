@@ -34,6 +34,12 @@ const struct api_route api_routes[] = {
     {"POST", "/api/v1/vms/:name/config/rollback", config_rollback, BODY_KEPT},
     {"GET", "/api/v1/vms/:name/logs", vm_logs, BODY_KEPT},
     {"GET", "/api/v1/events/vms", events_get, BODY_KEPT},
+    {"POST", "/mcp", mcp_post, BODY_KEPT},
+    {"GET", "/mcp", mcp_not_allowed, BODY_KEPT},
+    {"DELETE", "/mcp", mcp_not_allowed, BODY_KEPT},
+    {"POST", "/api/v1/mcp", mcp_post_or_envelope, BODY_KEPT},
+    {"GET", "/api/v1/mcp", mcp_not_allowed, BODY_KEPT},
+    {"DELETE", "/api/v1/mcp", mcp_not_allowed, BODY_KEPT},
     {"GET", "/api/v1/deployments", deployments_list, BODY_KEPT},
     {"POST", "/api/v1/deployments", deployments_create, BODY_KEPT},
     {"GET", "/api/v1/deployments/:name", deployment_get, BODY_KEPT},
@@ -63,6 +69,9 @@ void api_done(void *arg, int r, const struct vl_error *err)
 {
     struct api_req *req = arg;
 
-    if (r < 0) api_fail(req, err);
+    if (r < 0)
+        api_fail(req, err);
+    else
+        mcp_resources_differ(req->state);
     api_resume(req);
 }
