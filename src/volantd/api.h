@@ -80,6 +80,9 @@ enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err)
 
 enum api_end events_get(struct api *api, struct api_req *req, struct vl_error *err);
 
+enum api_end vm_console_ws(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end vm_logs_ws(struct api *api, struct api_req *req, struct vl_error *err);
+
 enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end deployments_create(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end deployment_get(struct api *api, struct api_req *req, struct vl_error *err);

@@ -49,6 +49,15 @@ static void rest(struct exchange *x, bool watch)
         log_debug("http: cannot watch for a client's end");
 }
 
+static void req_hang_up(struct api_req *req)
+{
+    struct exchange *x = container_of(req, struct exchange, req);
+
+    if (!x->upgraded) return;
+    (void)MHD_upgrade_action(take_ptr(x->upgraded), MHD_UPGRADE_ACTION_CLOSE);
+    http_run_soon(x->conn->http);
+}
+
 static void req_resume(struct api_req *req)
 {
     struct exchange *x = container_of(req, struct exchange, req);
@@ -79,6 +88,18 @@ static ssize_t read_source(void *cls, uint64_t pos, char *buf, size_t size)
     return n == -ENODATA ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, const char *early, size_t n, MHD_socket fd,
+                       struct MHD_UpgradeResponseHandle *handle)
+{
+    struct exchange *x = cls;
+
+    (void)mhd;
+    (void)context;
+    x->upgraded = handle;
+    conn_deadline(x->conn, 0); /* the handler has its own */
+    x->req.reply.upgrade->begin(&x->req, fd, early, n);
+}
+
 static void add_headers(struct MHD_Response *r, struct exchange *x)
 {
     const struct api_reply *reply = &x->req.reply;
@@ -101,13 +122,15 @@ static enum MHD_Result send_reply(struct exchange *x)
     struct MHD_Response *r;
     enum MHD_Result result;
 
-    if (streams)
+    if (reply->upgrade)
+        r = MHD_create_response_for_upgrade(on_upgrade, x);
+    else if (streams)
         r = MHD_create_response_from_callback(
             MHD_SIZE_UNKNOWN, reply->source->block ? reply->source->block : STREAM_BLOCK, read_source, x, NULL);
     else
         r = MHD_create_response_from_buffer(reply->body_len, reply->body, MHD_RESPMEM_MUST_FREE);
     if (!r) return MHD_NO;
-    if (!streams) (void)take_ptr(reply->body); /* the response's now */
+    if (!streams && !reply->upgrade) (void)take_ptr(reply->body); /* the response's now */
     add_headers(r, x);
     result = MHD_queue_response(x->conn->mhd, reply->status, r);
     MHD_destroy_response(r);
@@ -140,6 +163,7 @@ struct exchange *exchange_new(const char *target)
     x->next_reward = BODY_REWARD;
     x->req.resume = req_resume;
     x->req.header = req_header;
+    x->req.hang_up = req_hang_up;
     if ((x->target = strdup(target))) return x;
     free(x);
     return NULL;
@@ -257,6 +281,10 @@ enum MHD_Result exchange_finish(struct exchange *x)
 
 void exchange_stop(struct exchange *x)
 {
+    if (x->upgraded) {
+        x->req.reply.upgrade->stop(&x->req);
+        return;
+    }
     if (x->suspended && x->dispatched && !x->answered) {
         (void)api_error(&x->req, 503, "volantd is stopping; what was asked for goes on when it is back");
         x->answered = true;

@@ -48,6 +48,7 @@ struct exchange {
     uint64_t received;    /* bytes of the body */
     uint64_t next_reward; /* `received` at which the client gets more time */
     int64_t begun_ms;
+    struct MHD_UpgradeResponseHandle *upgraded; /* the socket is the handler's */
     bool begun, dispatched, answered, too_large, suspended, gone;
 };
 

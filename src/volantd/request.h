@@ -35,12 +35,21 @@ struct api_sink {
     enum api_end (*end)(struct api *api, struct api_req *req, struct vl_error *err);
 };
 
+/* What a connection becomes after a reply of 101. */
+struct api_upgrade {
+    /* The socket, borrowed until hang_up, and what came of it already. */
+    void (*begin)(struct api_req *req, int fd, const void *early, size_t n);
+    /* volantd stops: hang_up is to be called now. */
+    void (*stop)(struct api_req *req);
+};
+
 struct api_reply {
     unsigned status;
     const char *content_type; /* a constant; NULL: no body */
     char *body;               /* malloc'd, the reply's */
     size_t body_len;
     const struct api_source *source;
+    const struct api_upgrade *upgrade;
     struct strv headers; /* "Name: value" */
 };
 
@@ -71,6 +80,7 @@ struct api_req {
 
     /* Set by the HTTP side. */
     void (*resume)(struct api_req *req);
+    void (*hang_up)(struct api_req *req); /* ends an upgraded connection; `release` follows */
     const char *(*header)(const struct api_req *req, const char *name); /* NULL: there are none */
 };
 /* Splits and keeps a request target ("/path?query"). VL_INVALID for a query that cannot be decoded. */

@@ -40,6 +40,8 @@ const struct api_route api_routes[] = {
     {"POST", "/api/v1/mcp", mcp_post_or_envelope, BODY_KEPT},
     {"GET", "/api/v1/mcp", mcp_not_allowed, BODY_KEPT},
     {"DELETE", "/api/v1/mcp", mcp_not_allowed, BODY_KEPT},
+    {"GET", "/ws/v1/vms/:name/console", vm_console_ws, BODY_KEPT},
+    {"GET", "/ws/v1/vms/:name/logs", vm_logs_ws, BODY_KEPT},
     {"GET", "/api/v1/deployments", deployments_list, BODY_KEPT},
     {"POST", "/api/v1/deployments", deployments_create, BODY_KEPT},
     {"GET", "/api/v1/deployments/:name", deployment_get, BODY_KEPT},
