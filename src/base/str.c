@@ -72,6 +72,23 @@ int parse_hex_u64(const char *s, uint64_t *ret)
     return parse_base(s, 16, ret);
 }
 
+int parse_size(const char *s, uint64_t *ret)
+{
+    static const char units[] = "kMGT";
+    size_t len = strlen(s);
+    char unit = len > 0 ? s[len - 1] : '\0', digits[24];
+    const char *at = strchr(units, unit == 'K' ? 'k' : unit);
+    unsigned shift = at && *at ? 10 * (unsigned)(at - units + 1) : 0;
+    uint64_t n;
+    int r;
+
+    if (len > sizeof(digits)) return -EINVAL;
+    if (strf(digits, sizeof(digits), "%.*s", (int)(len - (shift > 0)), s) < 0) return -EINVAL;
+    if ((r = parse_u64(digits, 1, UINT64_MAX >> shift, &n)) < 0) return r;
+    *ret = n << shift;
+    return 0;
+}
+
 /* A leading zero is refused, as some parsers take it for octal. */
 int parse_ipv4(const char *s, uint32_t *ret)
 {

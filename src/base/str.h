@@ -14,6 +14,8 @@ char *strf_new(const char *fmt, ...) printf_(1, 2);
 int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 /* The same with base 16 (no 0x). */
 int parse_hex_u64(const char *s, uint64_t *ret);
+/* A count of bytes, or of KiB, MiB, GiB, TiB: "500k", "64M", "2G" (K as k). At least 1; else -EINVAL or -ERANGE. */
+int parse_size(const char *s, uint64_t *ret);
 /* Dotted IPv4 into host byte order. -EINVAL for anything but four plain decimal numbers. */
 int parse_ipv4(const char *s, uint32_t *ret);
 /* "192.168.127.10" into buf. */

@@ -53,6 +53,40 @@ static void numbers_are_parsed_strictly(void **state)
     }
 }
 
+static void sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes; /* 0: refused */
+    } table[] = {{"1", 1},
+                 {"500k", 512000},
+                 {"500K", 512000},
+                 {"64M", 64 << 20},
+                 {"2G", 2ull << 30},
+                 {"16T", 16ull << 40},
+                 {"", 0},
+                 {"0", 0},
+                 {"0M", 0},
+                 {"M", 0},
+                 {"-1M", 0},
+                 {"1.5G", 0},
+                 {"1MB", 0},
+                 {"1m", 0},
+                 {" 1", 0},
+                 {"16777216T", 0},
+                 {"1 M", 0},
+                 {"99999999999999999999999999999999", 0},
+                 {"16777215T", 16777215ull << 40}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        uint64_t n = 4711;
+
+        assert_int_equal(parse_size(table[i].text, &n) == 0, table[i].bytes != 0);
+        assert_int_equal(n, table[i].bytes ? table[i].bytes : 4711);
+    }
+}
+
 static void hex_numbers(void **state)
 {
     uint64_t n = 4711;
@@ -273,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strf_refuses_to_truncate),
         cmocka_unit_test(numbers_are_parsed_strictly),
+        cmocka_unit_test(sizes),
         cmocka_unit_test(hex_numbers),
         cmocka_unit_test(ipv4_addresses),
         cmocka_unit_test(cidr_networks),

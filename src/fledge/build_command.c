@@ -74,7 +74,7 @@ static int take_options(struct build_opts *o, struct vl_error *err)
         return vl_fail(err, VL_INVALID, "there is an image and --config %s: name one of them", config_file);
     if (o->reference && manifest_file)
         return vl_fail(err, VL_INVALID, "there is an image and --manifest %s: name one of them", manifest_file);
-    if (max_size && cli_parse_size(max_size, &o->max_bytes) < 0)
+    if (max_size && parse_size(max_size, &o->max_bytes) < 0)
         return vl_fail(err, VL_INVALID, "--max-size is '%.60s': write bytes, or such as 500M or 2G", max_size);
     if ((r = find_mtime(&o->mtime, err)) < 0) return r;
     o->config = config_file ? config_file : "fledge.toml";

@@ -74,18 +74,3 @@ void cli_size(uint64_t bytes, char buf[static 24])
     else
         (void)strf(buf, 24, "%.1f MB", (double)bytes / 1e6);
 }
-
-int cli_parse_size(const char *text, uint64_t *ret)
-{
-    static const char units[] = "kMGT";
-    size_t len = strlen(text);
-    const char *unit = len > 0 ? strchr(units, text[len - 1]) : NULL;
-    unsigned shift = unit && *unit ? 10 * (unsigned)(unit - units + 1) : 0;
-    char digits[24];
-    uint64_t n;
-
-    if (strf(digits, sizeof(digits), "%.*s", (int)(len - (shift > 0)), text) < 0) return -EINVAL;
-    if (parse_u64(digits, 1, UINT64_MAX >> shift, &n) < 0) return -EINVAL;
-    *ret = n << shift;
-    return 0;
-}

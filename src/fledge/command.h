@@ -24,8 +24,6 @@ void cli_progress(void *arg, const char *line);
 bool cli_progress_wanted(void);
 void cli_progress_end(void);
 void cli_size(uint64_t bytes, char buf[static 24]);
-/* "64M", "2G", "500k" or bytes. -EINVAL */
-int cli_parse_size(const char *text, uint64_t *ret);
 
 /* The commands, each in a file of its own. */
 int command_build(void *ctx, int argc, char *const *argv);

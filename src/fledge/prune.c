@@ -33,7 +33,7 @@ int command_prune(void *ctx, int argc, char *const *argv)
     int code;
 
     if ((code = cli_parse(ctx, argc, argv, NULL)) >= 0) return code;
-    if (max_size && cli_parse_size(max_size, &max) < 0)
+    if (max_size && parse_size(max_size, &max) < 0)
         return cli_report("--max is no size: write bytes, or such as 500M or 2G", EXIT_MISUSE);
     if (prune(all ? 0 : max, &done, &err) < 0) return cli_report(err.msg, EXIT_FAILED);
     cli_size(done.bytes, removed);

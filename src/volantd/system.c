@@ -82,7 +82,8 @@ static json_t *kernel_info(const struct vmm_host *h)
 
     if (h->kernel_lapic_khz) (void)json_array_append_new(patches, json_string("lapic_khz"));
     if (h->kernel_tsc_early_khz) (void)json_array_append_new(patches, json_string("tsc_early_khz"));
-    return json_pack("{s:s, s:s, s:o}", "path", h->kernel_path, "version", h->kernel_version, "patches", patches);
+    return json_pack("{s:s, s:s, s:o, s:s}", "path", h->kernel_path, "version", h->kernel_version, "patches", patches,
+                     "rootfs_path", h->rootfs_kernel_path);
 }
 
 static json_t *memory_info(void)

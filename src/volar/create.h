@@ -7,7 +7,7 @@
 #include "base/str.h"
 
 struct create_options {
-    const char *plugin, *runtime, *kernel, *restart;
+    const char *plugin, *runtime, *kernel, *restart, *disk_size;
     uint64_t cpu, memory; /* 0: not given */
     struct strv publish, env;
     bool auto_remove, no_start;
@@ -36,6 +36,15 @@ struct create_options {
          0,                                                                                                            \
          0,                                                                                                            \
          &(o).env},                                                                                                    \
+        {"disk-size",                                                                                                  \
+         0,                                                                                                            \
+         OPT_STRING,                                                                                                   \
+         "SIZE",                                                                                                       \
+         "what it changes in its disk image goes to a disk of its own, which stays as long as the VM: 64M to 16T "     \
+         "(default: memory has it, until it ends)",                                                                    \
+         0,                                                                                                            \
+         0,                                                                                                            \
+         &(o).disk_size},                                                                                              \
         {"rm", 0, OPT_FLAG, NULL, "delete the VM a moment after it has ended", 0, 0, &(o).auto_remove},                \
     {                                                                                                                  \
         "restart", 0, OPT_STRING, "POLICY",                                                                            \

@@ -79,6 +79,12 @@ static void check_kernel(struct report *rep, const json_t *info)
                text_at(info, "kernel", "path"));
     else
         report(rep, FINE, "kernel", "%s at %s", text_at(info, "kernel", "version"), text_at(info, "kernel", "path"));
+    if (*text_at(info, "kernel", "rootfs_path"))
+        report(rep, FINE, "rootfs kernel", "at %s", text_at(info, "kernel", "rootfs_path"));
+    else
+        report(rep, WARN, "rootfs kernel", "%s",
+               "there is none: plugins with a disk image cannot be booted until bzImage-volant is beside the guest "
+               "kernel (`make kernel` makes it) and volantd was started again");
 }
 
 static void check_disk(struct report *rep, const char *state_dir)

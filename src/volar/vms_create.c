@@ -8,6 +8,8 @@
 #include "volar/create.h"
 #include "volar/vms.h"
 
+#define MB (1024ull * 1024)
+
 static struct create_options create_options;
 
 const struct opt vms_create_opts[] = {
@@ -81,6 +83,17 @@ static int add_command(json_t *config, char *const *command, struct vl_error *er
     return 0;
 }
 
+static int add_disk(json_t *config, const char *text, struct vl_error *err)
+{
+    uint64_t bytes;
+
+    if (parse_size(text, &bytes) < 0 || bytes < DISK_MB_MIN * MB || bytes > DISK_MB_MAX * MB)
+        return vl_fail(err, VL_INVALID, "--disk-size is '%.80s': write a size from 64M to 16T, such as 2G", text);
+    if (json_object_set_new(config, "disk_mb", json_integer((json_int_t)((bytes + MB - 1) / MB))) < 0)
+        return vl_fail_errno(err, ENOMEM, "--disk-size");
+    return 0;
+}
+
 static int set(json_t *j, const char *key, json_t *value, struct vl_error *err)
 {
     return json_object_set_new(j, key, value) < 0 ? vl_fail_errno(err, ENOMEM, "request") : 0;
@@ -121,6 +134,7 @@ static int fill_config(json_t *config, const struct create_options *o, struct vl
                            (r = create_add_ports(expose, &o->publish, err)) < 0))
         return r;
     if (o->env.len && (r = add_env(config, &o->env, err)) < 0) return r;
+    if (o->disk_size && (r = add_disk(config, o->disk_size, err)) < 0) return r;
     return o->command ? add_command(config, o->command, err) : 0;
 }
 
