@@ -215,7 +215,7 @@ int root_exec_init(const struct guest_root *root, const struct strmap *env, stru
 
     if ((r = init_environment(env, &words)) < 0) return vl_fail_errno(err, r, "prepare the environment of init");
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
     (void)execve(root->init, argv, words.items);
     r = errno;
     exists = access(root->init, F_OK) == 0;

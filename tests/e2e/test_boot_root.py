@@ -199,6 +199,8 @@ def test_what_is_wrong_is_said_and_ends_the_machine(images):
     cut, noise = images.path / "cut", images.path / "noise"
     cut.write_bytes(good.read_bytes()[:8192])
     noise.write_bytes(b"noise" * 100000)
+    holed = images.path / "holed"
+    holed.write_bytes(good.read_bytes()[:4096] + bytes(8192) + good.read_bytes()[12288:])
     hidden = images.squashfs("file-in-the-way.squashfs", entry("proc", b"no folder"))
     root = [(good, "volant-root")]
     table = [
@@ -208,6 +210,7 @@ def test_what_is_wrong_is_said_and_ends_the_machine(images):
         ([(noise, "volant-root")], {}, 125, ["root disk", "damaged or no squashfs"]),
         ([(noise, "volant-root")], {"root": {"fstype": "auto"}}, 125, ["root disk", "neither squashfs nor ext4"]),
         ([(noise, "volant-root")], {"root": {"fstype": "ext4"}}, 125, ["root disk", "damaged or no ext4"]),
+        ([(holed, "volant-root")], {}, 126, ["workload.entrypoint", "/bin/app", "root disk is damaged"]),
         ([(hidden, "volant-root")], {}, 125, ["root disk", "/proc", "folder"]),
         (root, {"root": {"persistent": True}}, 125, ["data disk", "volant-data"]),
         (root + [(noise, "volant-data")], {"root": {"persistent": True}}, 125, ["data disk", "/dev/vdb", "e2fsck"]),
