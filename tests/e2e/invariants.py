@@ -20,7 +20,7 @@ BORN_S = 2  # what is older and not a host's will never be
 ENDED = {"stopped", "crashed", "failed"}
 UP = {"running", "paused"}
 FOLDER_FILES = {"vm.json", "initrd", "ctl", "sync", "qmp", "console.sock", "console.log", "console.log.1",
-                "console.log.old", "run.json", "exit.json"}
+                "console.log.old", "run.json", "exit.json", "data.ext4"}
 RECORDS = {"vm.json", "run.json", "exit.json"}
 
 
@@ -213,7 +213,8 @@ def folder_problems(host, db):
 def artifact_problems(host, db):
     manifests = [json.loads(row["manifest"]) for row in db["plugins"] + db["vms"]]
     manifests += [json.loads(row["config"]).get("manifest", {}) for row in db["deployment_versions"]]
-    wanted = {m.get("initramfs", {}).get("checksum", "").removeprefix("sha256:") for m in manifests}
+    wanted = {(m.get(medium) or {}).get("checksum", "").removeprefix("sha256:")
+              for m in manifests for medium in ("initramfs", "rootfs")}
     for folder in ("sha256", "boot", "tmp"):
         for name in sorted(os.listdir(host.inside("artifacts", folder))):
             if folder == "tmp":

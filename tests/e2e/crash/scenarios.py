@@ -75,6 +75,58 @@ class Start(OnOne):
         host.do("a", "start")
 
 
+@operation("start.data_disk_sized", "start.data_disk_made")
+class DataDisk(OnOne):
+    """A VM whose image is a disk, with one of its own beside it; what is on them matters to nobody here."""
+
+    def before(self, host):
+        super().before(host)
+        manifest = host.manifest(name="disk")
+        manifest["rootfs"] = manifest.pop("initramfs") | {"format": "raw", "fstype": "squashfs", "init": "/init"}
+        host.must(host.api("POST", "/api/v1/plugins", manifest))
+
+    def act(self, host):
+        config = {"kernel_override": host.kernel, "disk_mb": 64}
+        host.api("POST", "/api/v1/vms?wait=running", {"name": "d", "plugin": "disk", "config": config})
+
+    def after(self, host):
+        super().after(host)
+        assert os.path.getsize(os.path.join(host.folder("d"), "data.ext4")) == 64 << 20
+
+
+@operation("start.data_disk_grown")
+class DataDiskGrows(DataDisk):
+    def before(self, host):
+        super().before(host)
+        super().act(host)
+        host.must(host.do("d", "stop", wait=None))
+        host.disk = os.path.join(host.folder("d"), "data.ext4")
+
+    def between(self, host):
+        os.truncate(host.disk, 32 << 20)  # it was that small when its VM was given more
+
+    def act(self, host):
+        host.do("d", "start")
+
+
+@operation("delete.auto_remove_committed")
+class AutoRemove(OnOne):
+    """Nobody asked for this deletion but the VM's own configuration."""
+
+    def before(self, host):
+        super().before(host)
+        host.must(host.make("once", auto_remove=True))
+        host.victim = host.run_record("once")["vmm"]["pid"]
+        host.answered.discard("once")
+
+    def act(self, host):
+        os.kill(host.victim, signal.SIGKILL)
+
+    def after(self, host):
+        super().after(host)
+        assert all(v["name"] != "once" for v in host.vms())
+
+
 @operation("stop")
 class Stop(OnOne):
     def act(self, host):
