@@ -94,11 +94,11 @@ static const char *enter_object(struct scan *s, const char *path)
 
 static const char *enter_array(struct scan *s, const char *path)
 {
-    size_t digits = strspn(path + 1, "0123456789");
+    size_t digits = *path == '[' ? strspn(path + 1, "0123456789") : 0;
     char text[24];
     uint64_t index;
 
-    if (*path != '[' || strf(text, sizeof(text), "%.*s", (int)digits, path + 1) < 0) return NULL;
+    if (digits == 0 || strf(text, sizeof(text), "%.*s", (int)digits, path + 1) < 0) return NULL;
     if (parse_u64(text, 0, UINT32_MAX, &index) < 0 || path[1 + digits] != ']') return NULL;
     path += digits + 2;
     step(s); /* [ */
