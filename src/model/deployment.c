@@ -25,11 +25,12 @@ static const struct field patch_fields[] = {
 static const struct field rollback_fields[] = {
     {"version", FIELD_INT, .offset = AT(version), .min = 1, .max = INT64_MAX, .def = ABSENT},
 };
-static const struct schema request_schema = {"deployment", sizeof(struct wire), request_fields,
-                                             ARRAY_LEN(request_fields)};
-static const struct schema patch_schema = {"deployment", sizeof(struct wire), patch_fields, ARRAY_LEN(patch_fields)};
-static const struct schema rollback_schema = {"deployment", sizeof(struct wire), rollback_fields,
-                                              ARRAY_LEN(rollback_fields)};
+const struct schema deployment_request_schema = {"deployment", sizeof(struct wire), request_fields,
+                                                 ARRAY_LEN(request_fields)};
+const struct schema deployment_patch_schema = {"deployment", sizeof(struct wire), patch_fields,
+                                               ARRAY_LEN(patch_fields)};
+const struct schema deployment_rollback_schema = {"deployment", sizeof(struct wire), rollback_fields,
+                                                  ARRAY_LEN(rollback_fields)};
 
 void deployment_request_done(struct deployment_request *r)
 {
@@ -94,13 +95,13 @@ int deployment_request_decode(const json_t *in, struct deployment_request *ret, 
     auto_(deployment_request_done) struct deployment_request req = {0};
     int r;
 
-    if ((r = schema_decode(&request_schema, in, "", &w, unknown, err)) < 0) return r;
+    if ((r = schema_decode(&deployment_request_schema, in, "", &w, unknown, err)) < 0) return r;
     if ((r = check_name(w.name, err)) == 0 && (r = take_config(w.config, &req.config, err)) == 0 &&
         (r = settle_plugin(req.config, w.plugin, err)) == 0)
         r = check_config(req.config, unknown, err);
     req.name = take_ptr(w.name);
     req.replicas = w.replicas;
-    schema_done(&request_schema, &w);
+    schema_done(&deployment_request_schema, &w);
     if (r < 0) return r;
     *ret = req;
     req = (struct deployment_request){0};
@@ -113,7 +114,7 @@ int deployment_patch_decode(const json_t *in, struct deployment_patch *ret, stru
     auto_(deployment_patch_done) struct deployment_patch p = {0};
     int r;
 
-    if ((r = schema_decode(&patch_schema, in, "", &w, unknown, err)) < 0) return r;
+    if ((r = schema_decode(&deployment_patch_schema, in, "", &w, unknown, err)) < 0) return r;
     p.replicas = w.replicas == ABSENT ? -1 : w.replicas;
     if (w.config && (r = json_parse(w.config, strlen(w.config), "config", &p.config, err)) == 0)
         r = check_config(p.config, unknown, err);
@@ -121,7 +122,7 @@ int deployment_patch_decode(const json_t *in, struct deployment_patch *ret, stru
         r = vl_fail(err, VL_INVALID,
                     "nothing to change: the body needs 'replicas' (0 to %d), 'config' (an object), or both",
                     DEPLOYMENT_REPLICAS_MAX);
-    schema_done(&patch_schema, &w);
+    schema_done(&deployment_patch_schema, &w);
     if (r < 0) return r;
     *ret = p;
     p = (struct deployment_patch){0};
@@ -131,7 +132,7 @@ int deployment_patch_decode(const json_t *in, struct deployment_patch *ret, stru
 int deployment_rollback_decode(const json_t *in, int64_t *ret_version, struct strv *unknown, struct vl_error *err)
 {
     struct wire w = {0};
-    int r = schema_decode(&rollback_schema, in, "", &w, unknown, err);
+    int r = schema_decode(&deployment_rollback_schema, in, "", &w, unknown, err);
 
     if (r == 0) *ret_version = w.version == ABSENT ? 0 : w.version;
     return r;

@@ -16,6 +16,8 @@ struct deployment_patch {
     int64_t replicas; /* -1: stays */
     json_t *config;   /* partial vm_config (contract 4.3); NULL: stays */
 };
+/* Of the three bodies, as JSON alone. */
+extern const struct schema deployment_request_schema, deployment_patch_schema, deployment_rollback_schema;
 /*
  * All that can be judged without the registry: VL_INVALID names field and remedy. A text about each key that is unknown
  * or has no effect goes to `unknown` where it is not NULL.

@@ -36,6 +36,8 @@ struct api {
 extern const struct api_route api_routes[];
 extern const size_t api_n_routes;
 
+extern const struct schema repair_schema; /* body of system_repair */
+
 /* For requests that wait for the engine: their `release`. `state` is the struct api. */
 void api_forget(struct api_req *req);
 /* Ends a handler whose engine operation answers with `req` as its argument; status is that of success. */
@@ -44,6 +46,7 @@ enum api_end api_wait(struct api *api, struct api_req *req, unsigned status);
 void api_done(void *arg, int r, const struct vl_error *err);
 
 enum api_end healthz_get(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end openapi_get(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_status(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_info(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_summary(struct api *api, struct api_req *req, struct vl_error *err);

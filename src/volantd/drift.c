@@ -88,8 +88,7 @@ struct repair_request {
 static const struct field repair_fields[] = {
     {"end_strangers", FIELD_BOOL, .offset = offsetof(struct repair_request, end_strangers)},
 };
-static const struct schema repair_schema = {"request", sizeof(struct repair_request), repair_fields,
-                                            ARRAY_LEN(repair_fields)};
+const struct schema repair_schema = {"request", sizeof(struct repair_request), repair_fields, ARRAY_LEN(repair_fields)};
 
 enum api_end system_repair(struct api *api, struct api_req *req, struct vl_error *err)
 {

@@ -4,6 +4,7 @@
 
 const struct api_route api_routes[] = {
     {"GET", "/healthz", healthz_get, BODY_KEPT},
+    {"GET", "/openapi", openapi_get, BODY_KEPT},
     {"GET", "/api/v1/system/status", system_status, BODY_KEPT},
     {"GET", "/api/v1/system/info", system_info, BODY_KEPT},
     {"GET", "/api/v1/system/summary", system_summary, BODY_KEPT},

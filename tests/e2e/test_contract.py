@@ -130,6 +130,18 @@ def test_what_no_route_is_for(host):
         assert answer.status == status and answer.headers["Location"] == "/api/v1/vms?limit=1"
 
 
+def test_the_document(host):
+    document = good(host.api("GET", "/openapi", headers={"Host": "localhost:7777"}))
+    assert document["openapi"] == "3.0.3" and document["servers"] == [{"url": "http://localhost:7777"}]
+    assert (document["info"]["title"], document["info"]["version"]) == ("Volant REST API", "v1")
+    ids = {o["operationId"] for item in document["paths"].values() for o in item.values()}
+    assert ids >= {"getHealth", "getSystemStatus", "getSystemInfo", "getSystemSummary", "listVMs", "createVM",
+                   "getVMByName", "destroyVM", "startVM", "stopVM", "restartVM", "getVMConfig", "updateVMConfig",
+                   "getVMConfigHistory", "listDeployments", "createDeployment", "getDeployment", "scaleDeployment",
+                   "deleteDeployment", "listPlugins", "installPlugin", "getPlugin", "removePlugin",
+                   "setPluginEnabled", "streamVMEvents"}
+
+
 # --- VMs -------------------------------------------------------------------------------------------------------------
 
 def test_a_vm_from_create_to_delete(host):

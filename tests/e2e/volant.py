@@ -10,8 +10,11 @@ import subprocess
 import tempfile
 import time
 
+import openapi
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("VOLANT_BUILD_DIR", os.path.join(ROOT, "build")))
+DOCUMENTS = {}  # of each build of volantd, once it was asked
 START_S = 10
 STOP_S = 60
 
@@ -176,9 +179,23 @@ class Host:
             except BrokenPipeError:
                 pass  # refused by its head alone: the answer is there
             response = connection.getresponse()
-            return Answer(response, response.read())
+            answer = Answer(response, response.read())
         finally:
             connection.close()
+        self.check(method, path, answer)
+        return answer
+
+    def check(self, method, path, answer):
+        """Every answer is as /openapi says; an earlier volantd has no such document."""
+        if path == "/healthz":
+            return  # while it starts and ends
+        if self.programs not in DOCUMENTS and self.process and self.process.poll() is None:
+            DOCUMENTS[self.programs] = None
+            served = self.api("GET", "/openapi")
+            DOCUMENTS[self.programs] = openapi.Document(served.body) if served.status == 200 else None
+        document = DOCUMENTS.get(self.programs)
+        if document and not self.volantd:
+            document.check(method, path, answer.status, answer.headers["Content-Type"], answer.body)
 
     def volar(self, *args, check=True, timeout=120, **kwargs):
         done = subprocess.run([os.path.join(self.programs, "volar"), *args], env=self.env, stdin=subprocess.DEVNULL, capture_output=True,

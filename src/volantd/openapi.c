@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volantd/openapi.h"
+
+#include <string.h>
+
+#include "model/manifest.h"
+#include "volantd/api.h"
+
+#define JSON_TYPE "application/json; charset=utf-8"
+
+const struct api_operation *api_operation_of(const struct api_route *route)
+{
+    for (size_t i = 0; i < api_n_operations; i++)
+        if (api_operations[i].fn == route->fn) return &api_operations[i];
+    return NULL;
+}
+
+static void set(json_t *j, const char *key, json_t *steal)
+{
+    (void)json_object_set_new(j, key, steal); /* a NULL is refused, which the caller sees at the end */
+}
+
+/* --- components --------------------------------------------------------------------------------------------------- */
+
+/* An agentless guest's manifest shows an empty workload, which no client may send. */
+static void relax(const char *name, json_t *schema)
+{
+    static const char *const paths[][2] = {{"Manifest", NULL}, {"Config", "manifest"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        json_t *properties = json_object_get(schema, "properties");
+
+        if (!str_eq(name, paths[i][0])) continue;
+        if (paths[i][1]) set(properties, paths[i][1], json_pack("{s:s}", "$ref", "#/components/schemas/Manifest"));
+        (void)json_object_del(json_object_get(properties, "workload"), "required");
+    }
+}
+
+static json_t *component(const struct api_component *c)
+{
+    json_t *j = NULL;
+
+    if (c->json) return json_loads(c->json, 0, NULL);
+    if ((j = schema_json(c->schema, c->use)) && c->open) set(j, "additionalProperties", json_true());
+    relax(c->name, j);
+    return j;
+}
+
+static json_t *components(void)
+{
+    json_t *schemas = json_object();
+
+    for (size_t i = 0; i < api_n_components; i++)
+        set(schemas, api_components[i].name, component(&api_components[i]));
+    return json_pack(
+        "{s:o, s:{s:{s:s, s:{s:{s:{s:s}}}}}}", "schemas", schemas, "responses", "Error", "description",
+        "Refused, with the reason and the remedy: 400 bad input, 403, 404, 409 a conflict, 413, 500, 503 busy, 507",
+        "content", JSON_TYPE, "schema", "$ref", "#/components/schemas/Error");
+}
+
+static json_t *schema_ref(const char *name)
+{
+    char ref[96];
+
+    if (*name == '[')
+        return json_pack("{s:s, s:o}", "type", "array", "items",
+                         (strf(ref, sizeof(ref), "#/components/schemas/%.*s", (int)strlen(name) - 2, name + 1),
+                          json_pack("{s:s}", "$ref", ref)));
+    (void)strf(ref, sizeof(ref), "#/components/schemas/%s", name);
+    return json_pack("{s:s}", "$ref", ref);
+}
+
+/* --- operations --------------------------------------------------------------------------------------------------- */
+
+static json_t *content(const char *what)
+{
+    if (strchr(what, '/')) return json_pack("{s:{s:{s:s}}}", what, "schema", "type", "string");
+    return json_pack("{s:{s:o}}", JSON_TYPE, "schema", schema_ref(what));
+}
+
+static json_t *response(const char *reply)
+{
+    json_t *j = json_pack("{s:s}", "description", "Done");
+
+    if (reply) set(j, "content", content(reply));
+    return j;
+}
+
+static void add_response(json_t *responses, unsigned status, const char *reply)
+{
+    char key[8];
+
+    if (!status) return;
+    (void)strf(key, sizeof(key), "%u", status);
+    set(responses, key, response(reply));
+}
+
+static json_t *parameter(const struct api_parameter *p)
+{
+    json_t *schema = json_pack("{s:s}", "type", p->type), *choices = NULL;
+
+    if (p->max > 0) {
+        set(schema, "minimum", json_integer(p->min));
+        if (p->max != INT64_MAX) set(schema, "maximum", json_integer(p->max));
+    }
+    for (size_t i = 0; p->choices && p->choices[i]; i++) {
+        if (!choices) set(schema, "enum", choices = json_array());
+        (void)json_array_append_new(choices, json_string(p->choices[i]));
+    }
+    return json_pack("{s:s, s:s, s:s, s:o}", "name", p->name, "in", "query", "description", p->about, "schema", schema);
+}
+
+static json_t *path_parameter(const char *name, size_t n)
+{
+    return json_pack("{s:s%, s:s, s:b, s:{s:s, s:i}}", "name", name, n, "in", "path", "required", 1, "schema", "type",
+                     "string", "minLength", 1);
+}
+
+static json_t *parameters(const struct api_route *route, const struct api_operation *op)
+{
+    json_t *list = json_array();
+
+    for (const char *s = route->pattern; (s = strchr(s, ':')); s++)
+        (void)json_array_append_new(list, path_parameter(s + 1, strcspn(s + 1, "/")));
+    for (const struct api_parameter *p = op ? op->parameters : NULL; p && p->name; p++)
+        (void)json_array_append_new(list, parameter(p));
+    return list;
+}
+
+static json_t *request_body(const struct api_route *route, const struct api_operation *op)
+{
+    const char *type = route->body == BODY_STREAMED ? "application/octet-stream" : "application/json";
+
+    if (route->body == BODY_STREAMED)
+        return json_pack("{s:b, s:{s:{s:{s:s, s:s}}}}", "required", 1, "content", type, "schema", "type", "string",
+                         "format", "binary");
+    return op && op->body ? json_pack("{s:b, s:{s:{s:o}}}", "required", !op->body_optional, "content", type, "schema",
+                                      schema_ref(op->body))
+                          : NULL;
+}
+
+static json_t *operation(const struct api_route *route)
+{
+    const struct api_operation *op = api_operation_of(route);
+    json_t *j = json_object(), *responses = json_object(), *body = request_body(route, op);
+
+    if (op) {
+        set(j, "operationId", json_string(op->id));
+        set(j, "summary", json_string(op->summary));
+        set(j, "tags", json_pack("[s]", op->tag));
+        add_response(responses, op->status, op->reply);
+        add_response(responses, op->other_status, op->other_reply);
+    }
+    set(responses, "default", json_pack("{s:s}", "$ref", "#/components/responses/Error"));
+    set(j, "parameters", parameters(route, op));
+    if (body) set(j, "requestBody", body);
+    set(j, "responses", responses);
+    return j;
+}
+
+/* --- the document ------------------------------------------------------------------------------------------------- */
+
+/* ":name" becomes "{name}". */
+static char *template_of(const char *pattern)
+{
+    struct strbuf b = {0};
+
+    while (*pattern) {
+        size_t n = strcspn(pattern, ":");
+
+        strbuf_add(&b, pattern, n);
+        if (*(pattern += n) != ':') break;
+        n = strcspn(++pattern, "/");
+        strbuf_adds(&b, "{");
+        strbuf_add(&b, pattern, n);
+        strbuf_adds(&b, "}");
+        pattern += n;
+    }
+    return strbuf_take(&b);
+}
+
+static void add_route(json_t *paths, const struct api_route *route)
+{
+    auto_free char *path = template_of(route->pattern);
+    char method[8];
+    json_t *item;
+    size_t i = 0;
+
+    if (!path) return;
+    if (!(item = json_object_get(paths, path))) set(paths, path, item = json_object());
+    for (; route->method[i] && i < sizeof(method) - 1; i++)
+        method[i] = (char)(route->method[i] - 'A' + 'a');
+    method[i] = '\0';
+    set(item, method, operation(route));
+}
+
+json_t *openapi_document(const struct api_route *routes, size_t n_routes, const char *server)
+{
+    json_t *paths = json_object();
+
+    for (size_t i = 0; i < n_routes; i++)
+        add_route(paths, &routes[i]);
+    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:o, s:o}", "openapi", "3.0.3", "info", "title",
+                     "Volant REST API", "version", "v1", "description",
+                     "Also WebSockets: see the reference. Unknown members of bodies are ignored and named in "
+                     "Volant-Warning headers.",
+                     "servers", "url", server, "paths", paths, "components", components());
+}
+
+enum api_end openapi_get(struct api *api, struct api_req *req, struct vl_error *err)
+{
+    const char *host = api_req_header(req, "Host");
+    char server[300];
+
+    (void)api;
+    if (!host || !*host || strf(server, sizeof(server), "http://%s", host) < 0)
+        (void)strf(server, sizeof(server), "http://localhost");
+    return api_json(req, 200, openapi_document(api_routes, api_n_routes, server), err);
+}

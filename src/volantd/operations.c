@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each handler does, for whoever only sees the API. Ids are those of the original where it has the route. */
+#include "volantd/api.h"
+#include "volantd/openapi.h"
+
+static const char *const orders[] = {"asc", "desc", NULL};
+static const char *const wants[] = {"running", "ready", NULL};
+static const char *const ready_want[] = {"ready", NULL};
+
+#define PAGE                                                                                                           \
+    {"limit", "integer", "At most so many", 0, INT64_MAX, NULL},                                                       \
+        {"offset", "integer", "Without the first so many", 0, INT64_MAX, NULL},                                        \
+        {"order", "string", "Ascending, or descending", 0, 0, orders},                                                 \
+    {                                                                                                                  \
+        "q", "string", "Only those that have this text in their name (VMs: or address, or runtime)", 0, 0, NULL        \
+    }
+#define SORT                                                                                                           \
+    {                                                                                                                  \
+        "sort", "string", "name, status, runtime, created_at or updated_at", 0, 0, NULL                                \
+    }
+#define STATUS                                                                                                         \
+    {                                                                                                                  \
+        "status", "string", "One or several, separated by commas; may be given again", 0, 0, NULL                      \
+    }
+#define PLUGIN                                                                                                         \
+    {                                                                                                                  \
+        "plugin", "string", "Of this plugin", 0, 0, NULL                                                               \
+    }
+#define TIMEOUT                                                                                                        \
+    {                                                                                                                  \
+        "timeout", "integer", "How many seconds to wait", 1, 28, NULL                                                  \
+    }
+#define END                                                                                                            \
+    {                                                                                                                  \
+        NULL, NULL, NULL, 0, 0, NULL                                                                                   \
+    }
+static const struct api_parameter page[] = {PAGE, END};
+static const struct api_parameter vms[] = {
+    PAGE, SORT, STATUS, PLUGIN, {"runtime", "string", "Of this runtime", 0, 0, NULL}, END};
+static const struct api_parameter deployments[] = {PAGE, SORT, STATUS, PLUGIN, END};
+static const struct api_parameter wait[] = {
+    {"wait", "string", "Answer when the VM is so far", 0, 0, wants}, TIMEOUT, END};
+static const struct api_parameter ready[] = {
+    {"wait", "string", "Answer when the deployment is so far", 0, 0, ready_want}, TIMEOUT, END};
+static const struct api_parameter limit[] = {
+    {"limit", "integer", "The newest so many alone; 0: all", 0, INT64_MAX, NULL}, END};
+static const struct api_parameter logs[] = {{"follow", "boolean", "Go on with what comes", 0, 0, NULL},
+                                            {"tail", "integer", "The last so many lines", 0, 1000000, NULL},
+                                            END};
+static const struct api_parameter events[] = {
+    {"vm", "string", "Of these VMs; may be given again", 0, 0, NULL},
+    {"type", "string", "Of these types; may be given again", 0, 0, NULL},
+    {"last_event_id", "integer", "What came after it, too", 0, INT64_MAX, NULL},
+    END};
+
+const struct api_operation api_operations[] = {
+    {healthz_get, "getHealth", "system", "Whether volantd serves", NULL, NULL, false, 200, "Health", 0, NULL},
+    {openapi_get, "getOpenAPI", "system", "This document", NULL, NULL, false, 200, "Document", 0, NULL},
+    {system_status, "getSystemStatus", "system", "How busy the host is", NULL, NULL, false, 200, "SystemStatus", 0,
+     NULL},
+    {system_info, "getSystemInfo", "system", "What volantd found on this host and what it uses", NULL, NULL, false, 200,
+     "SystemInfo", 0, NULL},
+    {system_summary, "getSystemSummary", "system", "VMs and plugins, counted", NULL, NULL, false, 200, "SystemSummary",
+     0, NULL},
+    {system_check, "checkSystem", "system", "Where registry and host disagree", NULL, NULL, false, 200, "Findings", 0,
+     NULL},
+    {system_repair, "repairSystem", "system", "Makes them agree", NULL, "RepairRequest", true, 200, "Findings", 0,
+     NULL},
+    {system_backup, "backupSystem", "system", "A copy of the registry", NULL, NULL, false, 200,
+     "application/vnd.sqlite3", 0, NULL},
+    {system_restore, "restoreSystem", "system", "Puts back a copy of the registry, while no VM runs", NULL, NULL, false,
+     202, NULL, 0, NULL},
+    {plugins_list, "listPlugins", "plugins", "Names of the installed plugins", page, NULL, false, 200, "PluginList", 0,
+     NULL},
+    {plugins_install, "installPlugin", "plugins", "Installs or replaces a plugin", NULL, "InstallPluginRequest", false,
+     201, NULL, 0, NULL},
+    {plugin_get, "getPlugin", "plugins", "A plugin's manifest", NULL, NULL, false, 200, "Manifest", 0, NULL},
+    {plugin_remove, "removePlugin", "plugins", "Removes a plugin that no VM was made from", NULL, NULL, false, 204,
+     NULL, 0, NULL},
+    {plugin_get_manifest, "getPluginManifest", "plugins", "The manifest of a plugin that is enabled", NULL, NULL, false,
+     200, "Manifest", 0, NULL},
+    {plugin_set_enabled, "setPluginEnabled", "plugins", "Allows new VMs of a plugin, or does not", NULL,
+     "PluginEnabledRequest", false, 200, NULL, 0, NULL},
+    {blob_head, "hasBlob", "artifacts", "Whether an artifact is here", NULL, NULL, false, 200, NULL, 0, NULL},
+    {blob_put, "putBlob", "artifacts", "Sends an artifact", NULL, NULL, false, 201, NULL, 200, NULL},
+    {vms_list, "listVMs", "vms", "VMs, filtered, ordered and cut", vms, NULL, false, 200, "[VM]", 0, NULL},
+    {vms_create, "createVM", "vms", "Creates a VM, and boots it unless start is false", wait, "CreateVMRequest", false,
+     201, "VM", 0, NULL},
+    {vm_get, "getVMByName", "vms", "One VM", NULL, NULL, false, 200, "VM", 0, NULL},
+    {vm_delete, "destroyVM", "vms", "Ends a VM and forgets it", NULL, NULL, false, 204, NULL, 202, "VM"},
+    {vm_start, "startVM", "vms", "Starts a VM that has ended", wait, NULL, false, 200, "VM", 0, NULL},
+    {vm_stop, "stopVM", "vms", "Stops a VM", NULL, NULL, false, 200, "VM", 0, NULL},
+    {vm_restart, "restartVM", "vms", "Stops and starts a VM", wait, NULL, false, 200, "VM", 0, NULL},
+    {vm_pause, "pauseVM", "vms", "Lets its vCPUs stand still", NULL, NULL, false, 200, "VM", 0, NULL},
+    {vm_resume, "resumeVM", "vms", "Lets a paused VM go on", NULL, NULL, false, 200, "VM", 0, NULL},
+    {config_get, "getVMConfig", "vms", "The configuration as it counts from the next start on", NULL, NULL, false, 200,
+     "VersionedConfig", 0, NULL},
+    {config_change, "updateVMConfig", "vms", "Changes members of the configuration", NULL, "ConfigPatch", false, 200,
+     "VersionedConfig", 0, NULL},
+    {config_history, "getVMConfigHistory", "vms", "Its versions, newest first", limit, NULL, false, 200,
+     "[ConfigVersion]", 0, NULL},
+    {config_rollback, "rollbackVMConfig", "vms", "Goes back to an earlier version", NULL, "RollbackRequest", true, 200,
+     "VersionedConfig", 0, NULL},
+    {vm_logs, "getVMLogs", "vms", "What the workload wrote", logs, NULL, false, 200, "application/x-ndjson", 0, NULL},
+    {events_get, "streamVMEvents", "events", "Events as they happen, and those since Last-Event-ID", events, NULL,
+     false, 200, "text/event-stream", 0, NULL},
+    {deployments_list, "listDeployments", "deployments", "Deployments, filtered, ordered and cut", deployments, NULL,
+     false, 200, "[Deployment]", 0, NULL},
+    {deployments_create, "createDeployment", "deployments", "Creates a group of equal VMs", ready,
+     "CreateDeploymentRequest", false, 201, "Deployment", 0, NULL},
+    {deployment_get, "getDeployment", "deployments", "One deployment", ready, NULL, false, 200, "Deployment", 0, NULL},
+    {deployment_patch, "scaleDeployment", "deployments", "Changes its number, its configuration, or both", ready,
+     "PatchDeploymentRequest", false, 200, "Deployment", 0, NULL},
+    {deployment_delete, "deleteDeployment", "deployments", "Ends its VMs and forgets them", NULL, NULL, false, 204,
+     NULL, 202, "Deployment"},
+    {deployment_history, "getDeploymentHistory", "deployments", "Versions of its configuration, newest first", NULL,
+     NULL, false, 200, "[DeploymentVersion]", 0, NULL},
+    {deployment_rollback, "rollbackDeployment", "deployments", "Goes back to an earlier version", ready,
+     "RollbackRequest", true, 200, "Deployment", 0, NULL},
+};
+const size_t api_n_operations = ARRAY_LEN(api_operations);
