@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`volar run`: from the reference of an image in a registry to its page, its output and its exit code."""
+import os
+import signal
+import subprocess
+
+import appliance
+import pytest
+import volant
+from images import Registry
+from oci_image import entry, folder
+from test_oci_build import Fledge
+from volant import says
+
+READY_S = 120  # of a boot on a busy host
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A registry with one image, and a cache for fledge: place.image is its reference."""
+    path = tmp_path_factory.mktemp("run")
+    fledge = Fledge(path)
+    program = appliance.read(appliance.compile_guest(str(path), "keeper"))
+    layout = fledge.layout("keeper")
+    layout.image([[folder("bin"), entry("bin/keeper", program, mode=0o755), folder("var")]],
+                 {"Entrypoint": ["/bin/keeper"], "Cmd": ["image"], "Env": ["TOLD=by-the-image", "PATH=/bin"],
+                  "ExposedPorts": {"80/tcp": {}}})
+    (path / "registry").mkdir()
+    fledge.registry = Registry(path / "registry")
+    fledge.image = fledge.registry.push(layout, "some/keeper")
+    yield fledge
+    fledge.registry.stop()
+
+
+@pytest.fixture
+def host(place):
+    with volant.Host(XDG_CACHE_HOME=place.cache) as h:
+        h.env["TMPDIR"] = os.path.join(h.dir, "tmp")
+        os.mkdir(h.env["TMPDIR"])
+        yield h
+
+
+def run(host, *args, **how):
+    return host.volar("run", "-m", "96", *args, timeout=READY_S + 60, **how)
+
+
+def begin(host, *args):
+    """An attached run whose end is not awaited here."""
+    return subprocess.Popen([volant.program("volar"), "run", "-m", "96", *args], env=host.env, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_detached(host, place):
+    """A page on the port that was asked for; built and installed once."""
+    port = volant.free_port()
+    done = run(host, "-d", "--name", "web", "-p", f"{port}:80", "-e", "TOLD=so", "--disk-size", "64M", "--wait", "ready",
+               place.image)
+    assert done.stdout == "web\n"
+    says(done.stderr, [f"http://127.0.0.1:{port} -> 80/tcp"])
+    status, body = volant.fetch(port, timeout=30)
+    assert status == 200 and body.split()[0] == b"1"
+    assert host.volar("vms", "logs", "web").stdout == "keeper of image, told so\n"
+    with open(f"/proc/{host.run_record('web')['vmm']['pid']}/cmdline", "rb") as f:
+        assert b"TOLD" not in f.read()
+    before = host.volar("plugins", "list").stdout
+    assert run(host, "-d", "--name", "two", place.image).stdout == "two\n"
+    assert host.volar("plugins", "list").stdout == before and len(before.splitlines()) == 2
+    taken = run(host, "-d", "--name", "web", place.image, check=False)
+    assert taken.returncode == 125 and "web" in taken.stderr
+
+
+def test_attached(host, place):
+    """Its output is the workload's alone, its exit code too; --rm leaves nothing."""
+    done = run(host, "--rm", "--name", "job", place.image, "end", check=False)
+    assert (done.returncode, done.stdout) == (7, "keeper of end, told by-the-image\n"), done.stderr
+    assert host.vms() == []
+    done = run(host, "--name", "kept", "-e", "TOLD", "--", place.image, "end", check=False)
+    assert done.returncode == 7 and host.vm("kept")["exit_code"] == 7
+    assert host.vm("kept")["status"] in ("stopped", "crashed")
+
+
+def test_interrupted_and_abandoned(host, place):
+    """Ctrl-C stops the VM; volar's death does not, and volantd removes it when its time has come."""
+    attached = begin(host, "--name", "web", place.image)
+    volant.wait_until(lambda: any(v["name"] == "web" and v["status"] == "running" for v in host.vms()), READY_S)
+    attached.send_signal(signal.SIGINT)
+    out, _ = attached.communicate(timeout=READY_S)
+    assert "keeper of image" in out
+    assert host.vm("web")["status"] == "stopped"
+    attached = begin(host, "--rm", "--name", "left", "-p", "80", place.image)
+    volant.wait_until(lambda: any(v["name"] == "left" and v["ready"] for v in host.vms()), READY_S)
+    attached.kill()
+    attached.communicate(timeout=30)
+    assert host.vm("left")["status"] == "running"
+    port = host.vm("left")["ports"][0]["host_port"]
+    host.stop()
+    end(port)
+    host.start()
+    volant.wait_until(lambda: all(v["name"] != "left" for v in host.vms()), READY_S)
+
+
+def end(port):
+    try:
+        volant.fetch(port, "/end", timeout=30)
+    except (OSError, ConnectionError):
+        pass  # it is gone before it answers
+
+
+def test_refused(host, place):
+    """What is wrong is said by who knows it, with 125, and no VM is left."""
+    for args, words in (
+            ([place.registry.host + "/nothing:1"], ["nothing"]),
+            (["oci:" + place.path("no-such-folder")], ["no-such-folder"]),
+            (["-e", "=x", place.image], ["--env"]),
+            (["--disk-size", "1M", place.image], ["--disk-size", "64M"]),
+            (["-p", "99999:80", place.image], ["--publish|port"]),
+            (["--name", "Bad Name", place.image], ["name"]),
+            ([], ["IMAGE"])):
+        done = run(host, "-d", *args, check=False)
+        assert done.returncode in (125, 2), (args, done)
+        says(done.stderr, words)
+    host.env["VOLANT_FLEDGE"] = "/nowhere/fledge"
+    done = run(host, "-d", place.image, check=False)
+    assert done.returncode == 125
+    says(done.stderr, ["/nowhere/fledge", "VOLANT_FLEDGE"])
+    assert host.vms() == [] and os.listdir(host.env["TMPDIR"]) == []
