@@ -8,6 +8,8 @@ import shutil
 import subprocess
 
 import appliance
+import images
+import pytest
 import volant
 
 SECTION = "## First VM by hand"
@@ -84,3 +86,28 @@ def test_the_fledge_toml_of_the_reference_builds_and_runs(host, tmp_path):
     host.install(str(tmp_path / "checked.manifest.json"))
     host.volar("vms", "create", "web", "--plugin", "checked", "--wait", "ready")
     assert host.vm("web")["ready"] is True
+
+
+@pytest.mark.long
+def test_the_quick_start_with_an_image(tmp_path):
+    """As it is printed, where docker.io is a registry of the loopback that holds the image."""
+    with open(os.path.join(volant.ROOT, "docs", "getting-started", "quick-start-rootfs.md"), encoding="utf-8") as f:
+        commands = "".join(re.findall(r"^```sh\n(.*?)^```", f.read(), re.S | re.M))
+    for folder in "registry", "home/.config/containers", "work":
+        (tmp_path / folder).mkdir(parents=True)
+    registry = images.Registry(tmp_path / "registry")
+    try:
+        registry.push_from("dir:" + images.image("nginx"), "library/nginx:alpine")
+        (tmp_path / "home/.config/containers/registries.conf").write_text(
+            f'[[registry]]\nprefix = "docker.io"\nlocation = "{registry.host}"\ninsecure = true\n', encoding="utf-8")
+        with volant.Host(HOME=str(tmp_path / "home"), XDG_CACHE_HOME=str(tmp_path / "cache")) as host:
+            host.env |= {"PATH": f"{volant.BUILD}:{host.env['PATH']}"}
+            script = "set -eux\n" + commands.replace("8080", str(volant.free_port()))
+            done = subprocess.run(["bash", "-c", script], cwd=tmp_path / "work", env=host.env, stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=400, check=False)
+            print(done.stdout, done.stderr)
+            assert done.returncode == 0
+            assert done.stdout.count("a page of Debian's nginx") == 3 and "Deployment web-cluster created" in done.stdout
+            assert "test is successful" in done.stderr and host.vms() == []
+    finally:
+        registry.stop()
