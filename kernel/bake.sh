@@ -80,7 +80,8 @@ bake() {
 
     start=$((($(number_at "$template" 497 1) + 1) * 512 + $(number_at "$template" 584 4)))
     length=$(($(number_at "$template" 588 4) - 4)) # the last word is the unpacked size
-    tail -c +$((start + 1)) "$template" | head -c "$length" | lz4 -q -d - >"$work/payload" ||
+    dd if="$template" bs=64K iflag=skip_bytes,count_bytes skip=$start count=$length status=none |
+        lz4 -q -d - >"$work/payload" ||
         die "$template does not unpack: build it anew (make kernel)"
     at=$(grep -obUaF -m 1 "$marker" "$work/payload" | head -n 1 | cut -d : -f 1)
     [ -n "$at" ] || die "$template has no room for an initramfs: build it anew (make kernel)"
