@@ -14,7 +14,8 @@ struct scan {
 
 static char here(const struct scan *s)
 {
-    return s->at < s->end ? *s->at : '\0';
+    if (s->at == s->end) return '\0';
+    return *s->at;
 }
 
 static void step(struct scan *s)
