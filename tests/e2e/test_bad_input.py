@@ -252,7 +252,7 @@ MANIFESTS = {
     "checksum md5": ({"initramfs.checksum": "md5:" + "0" * 32}, ["initramfs.checksum", "sha256"]),
     "memory too small": ({"resources.memory_mb": 8}, ["resources.memory_mb", "8", "48"]),
     "CPUs are a string": ({"resources.cpu_cores": "1"}, ["resources.cpu_cores", "integer"]),
-    "rootfs alone": ({"initramfs": None, "rootfs": {"url": "/x"}}, ["initramfs", "rootfs", "strategy"]),
+    "rootfs alone": ({"initramfs": None, "rootfs": {"url": "/x"}}, ["rootfs.checksum", "missing"]),
     "labels hold a number": ({"labels": {"a": 1}}, ["labels.a", "string"]),
     "enabled is a string": ({"enabled": "true"}, ["enabled", "true or false"]),
 }

@@ -36,7 +36,8 @@ def test_layout(installed):
         "bin/volantd": 0o755, "bin/volar": 0o755, "bin/fledge": 0o755,
         "libexec/volant/volant-shim": 0o755, "share/volant/kestrel": 0o755,
         "share/volant/vmlinux-generic": 0o644, "share/volant/vmlinux-generic.json": 0o644,
-        "share/volant/vmlinux-generic.config": 0o644, "share/volant/volantd.conf": 0o644,
+        "share/volant/vmlinux-generic.config": 0o644, "share/volant/bzImage-volant": 0o644,
+        "share/volant/bzImage-volant.json": 0o644, "share/volant/volantd.conf": 0o644,
         "lib/systemd/system/volantd.service": 0o644, "lib/systemd/system/volantd.socket": 0o644,
     }
 

@@ -73,7 +73,8 @@ def service(tmp_path, tiny):
 
 def test_the_guide(service, tiny):
     guide = sections()
-    assert list(guide) == ["Under systemd", "Restart and upgrade", "Backup", "Restore", "What survives what"]
+    assert list(guide) == ["Under systemd", "Restart and upgrade", "What happens to VMs", "Backup", "Restore",
+                           "What survives what"]
     service.follow(guide["Under systemd"])
     service.install(tiny.manifest)
     service.volar("vms", "create", "web", "--plugin", "tiny", "--kernel", tiny.kernel, "--wait", "ready")
