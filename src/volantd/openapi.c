@@ -181,7 +181,8 @@ static char *template_of(const char *pattern)
 
 static void add_route(json_t *paths, const struct api_route *route)
 {
-    auto_free char *path = template_of(route->pattern);
+    const struct api_operation *op = api_operation_of(route);
+    auto_free char *path = op && !op->id ? NULL : template_of(route->pattern);
     char method[8];
     json_t *item;
     size_t i = 0;

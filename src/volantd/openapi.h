@@ -18,7 +18,7 @@ struct api_parameter {
 
 struct api_operation {
     enum api_end (*fn)(struct api *api, struct api_req *req, struct vl_error *err); /* of which route */
-    const char *id, *tag, *summary;
+    const char *id, *tag, *summary;         /* id NULL: it only refuses, and is not told of */
     const struct api_parameter *parameters; /* up to one without a name; NULL: none */
     const char *body;                       /* component of the request; NULL: none */
     bool body_optional;

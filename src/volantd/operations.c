@@ -117,5 +117,13 @@ const struct api_operation api_operations[] = {
      NULL, false, 200, "[DeploymentVersion]", 0, NULL},
     {deployment_rollback, "rollbackDeployment", "deployments", "Goes back to an earlier version", ready,
      "RollbackRequest", true, 200, "Deployment", 0, NULL},
+    {mcp_post, "postMCP", "mcp", "MCP over Streamable HTTP", NULL, "Document", false, 200, "Document", 202, NULL},
+    {mcp_post_or_envelope, "postMCPCommand", "mcp", "The original's {command, params}, or MCP", NULL, "Document", false,
+     200, "Document", 202, NULL},
+    {mcp_not_allowed, NULL, NULL, NULL, NULL, NULL, false, 0, NULL, 0, NULL},
+    {vm_console_ws, "vmConsoleWebSocket", "vms", "The serial console, over a WebSocket", NULL, NULL, false, 101, NULL,
+     0, NULL},
+    {vm_logs_ws, "vmLogsWebSocket", "vms", "What the workload writes, over a WebSocket", NULL, NULL, false, 101, NULL,
+     0, NULL},
 };
 const size_t api_n_operations = ARRAY_LEN(api_operations);
