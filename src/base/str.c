@@ -76,7 +76,8 @@ int parse_size(const char *s, uint64_t *ret)
 {
     static const char units[] = "kMGT";
     size_t len = strlen(s);
-    char unit = len > 0 ? s[len - 1] : '\0', digits[24];
+    char digits[24];
+    int unit = len > 0 ? s[len - 1] : 0;
     const char *at = strchr(units, unit == 'K' ? 'k' : unit);
     unsigned shift = at && *at ? 10 * (unsigned)(at - units + 1) : 0;
     uint64_t n;

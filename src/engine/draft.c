@@ -108,7 +108,7 @@ static int check_disk(const struct draft *d, struct vl_error *err)
         return vl_fail(err, VL_INVALID,
                        "config.disk_mb is %lld, and plugin '%s' boots from no disk image of ours: leave it out",
                        (long long)mb, d->manifest.name);
-    if (mb >= has) return 0;
+    if (!d->vm || mb >= has) return 0;
     return vl_fail(
         err, VL_INVALID,
         "config.disk_mb is %lld, and the disk of VM '%s' has %lld MB: it can grow, not shrink; create another "

@@ -188,6 +188,7 @@ static int name_files(struct build *b, struct vl_error *err)
     const char *kind = b->config.rootfs ? fs_name(b) : "cpio";
     const char *suffix = b->config.rootfs ? "" : packing_suffixes[b->config.initramfs.packing];
 
+    if (!name) return vl_fail(err, VL_INTERNAL, "the plugin has no name");
     if (str_eq(folder, ".")) folder = between = "";
     if (strf(b->archive_name, NAME_SIZE, "%s.%s%s", name, kind, suffix) < 0 ||
         strf(b->manifest_name, NAME_SIZE, "%s.manifest.json", name) < 0)

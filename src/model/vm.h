@@ -88,7 +88,7 @@ struct vm_view {
     int64_t started_ms;          /* when this boot became running, 0: it is not */
     const struct objects *ports; /* struct port_map; NULL: none */
 };
-extern const struct schema vm_view_schema; /* as it goes over the wire; only for schema_json */
+extern const struct schema vm_view_schema;       /* as it goes over the wire; only for schema_json */
 json_t *vm_view_encode(const struct vm_view *v); /* NULL when out of memory */
 /* For volar: the struct owns its strings and ports (never NULL then). */
 int vm_view_decode(const json_t *in, struct vm_view *ret, struct vl_error *err);

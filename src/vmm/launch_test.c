@@ -248,7 +248,8 @@ static void configuration(void **state)
         assert_int_equal(read_file_at(AT_FDCWD, path, 1 << 20, &initrd, &len), 0);
         assert_memory_equal(initrd,
                             "37 bytes are not a multiple of four..\0\0\0"
-                            "\0\0\0\0" "070701",
+                            "\0\0\0\0"
+                            "070701",
                             50);
         at = len - 512;
         assert_non_null(memmem(initrd, len, "volant/config.json", 18));

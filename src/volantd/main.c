@@ -63,7 +63,7 @@ struct daemon {
  */
 static int lock_in_time(const char *path, int *ret_fd)
 {
-    const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    const struct timespec pause = {.tv_nsec = 20000000};
     int64_t deadline = mono_ms() + LOCK_MS;
     int r;
 

@@ -17,7 +17,7 @@
 
 int api_percent_decode(const char *s, size_t n, bool plus, char **ret)
 {
-    auto_free char *out = malloc(n + 1);
+    auto_free char *out = calloc(1, n + 1);
     size_t len = 0;
 
     if (!out) return -ENOMEM;
@@ -37,7 +37,6 @@ int api_percent_decode(const char *s, size_t n, bool plus, char **ret)
         if (c == '\0') return -EINVAL;
         out[len++] = (char)c;
     }
-    out[len] = '\0';
     *ret = take_ptr(out);
     return 0;
 }
@@ -91,7 +90,7 @@ int api_req_init(struct api_req *req, const char *method, const char *target, st
 
     req->method = method;
     if (!(req->path = strndup(target, path_len))) return vl_fail_errno(err, ENOMEM, "request");
-    split_escaped(req);
+    if (target[path_len] == '\0') split_escaped(req);
     if (target[path_len] == '\0') return parse_query(req, err);
     if (!(req->query = strdup(target + path_len + 1))) return vl_fail_errno(err, ENOMEM, "request");
     return parse_query(req, err);

@@ -119,7 +119,7 @@ bool ws_has_room(const struct ws *ws)
 
 static bool reads(const struct ws *ws)
 {
-    return wslay_event_want_read(ws->ctx) && wslay_event_get_queued_msg_count(ws->ctx) < 2 * QUEUE_COUNT &&
+    return wslay_event_want_read(ws->ctx) && wslay_event_get_queued_msg_count(ws->ctx) < 2ul * QUEUE_COUNT &&
            (!ws->ops->wants || ws->ops->wants(ws->arg));
 }
 

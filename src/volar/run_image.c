@@ -14,7 +14,7 @@
 #include "volar/api.h"
 #include "volar/manifest_file.h"
 
-#define BUILD_MS   (2 * 3600 * 1000ll) /* fledge has its own, shorter, for what it asks of a registry */
+#define BUILD_MS   (2ll * 3600 * 1000) /* fledge has its own, shorter, for what it asks of a registry */
 #define LOOK_MS    200
 #define END_MS     5000
 #define CALL_S     30
