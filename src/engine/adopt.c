@@ -74,7 +74,7 @@ static int look(struct adopt *a)
     char boot_id[40];
     int r = vmm_run_find(vm->dir, vm->row.boot, mono_ms() + FIND_MS, &a->run, &a->err);
 
-    if (r < 0 && vmm_run_rebuild(vm->engine->cfg.host, vm->row.id, &a->run) == 0) {
+    if (r < 0 && vmm_run_rebuild(vm->engine->cfg.host, vm->row.id, vm->row.boot, &a->run) == 0) {
         log_warn("vm=%s: its folder does not tell that it runs, as process %d", vm->row.name, (int)a->run.vmm.pid);
         r = 0;
     }

@@ -81,7 +81,8 @@ static void folder_run(struct job *j)
 
     e->r = 0;
     /* Whatever we believe of it: nobody would find it again. */
-    if (vmm_run_read(e->vm->dir, &run, NULL) == 0 || vmm_run_rebuild(cfg->host, e->vm->row.id, &run) == 0)
+    if (vmm_run_read(e->vm->dir, &run, NULL) == 0 ||
+        vmm_run_rebuild(cfg->host, e->vm->row.id, e->vm->row.boot, &run) == 0)
         e->r = vmm_end(e->vm->dir, &run, cfg->quit_ms, cfg->term_ms, &e->err);
     if (e->r < 0) return;
     /* Its shim writes into the folder until it ends. */

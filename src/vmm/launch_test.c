@@ -199,6 +199,15 @@ static void good(void **state)
     assert_memory_equal(&again.vmm, &f->run.vmm, sizeof(again.vmm));
     assert_int_equal(vmm_run_find(f->dir, BOOT, mono_ms() + WAIT_MS, &again, &err), 0);
     assert_int_equal(again.shim.pid, f->run.shim.pid);
+    /* and without its folder's help, but only as the boot it is: another volantd's VM may have the same user */
+    if (f->host.uid_base) {
+        assert_int_equal(vmm_run_rebuild(&f->host, 7, BOOT, &again), 0);
+        assert_memory_equal(&again.vmm, &f->run.vmm, sizeof(again.vmm));
+        assert_string_equal(again.boot, BOOT);
+        assert_int_equal(vmm_run_rebuild(&f->host, 8, BOOT, &again), -ENOENT);
+    }
+    assert_int_equal(vmm_run_rebuild(&f->host, 7, BOOT2, &again), -ENOENT);
+    assert_int_equal(vmm_run_rebuild(&f->host, 7, "", &again), -ENOENT);
     /* a second boot beside it is refused and does no harm */
     f->boot.boot = BOOT2;
     assert_true(vmm_launch(&f->boot, mono_ms() + WAIT_MS, &again, &f->cmdline, &err) < 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A VMM that runs although its folder does not tell of it any more. Its user is its own, as ids are never given again;
- * its parent is its shim, on whose command line the boot is.
+ * its parent is its shim, on whose command line the boot is. That has to be the one that is asked for: another volantd
+ * of this host, with folders of its own, may count its users from the same number.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -55,7 +56,7 @@ static int boot_of_shim(pid_t pid, char ret[static BOOT_TOKEN_LEN + 1])
     return -ENOENT;
 }
 
-static bool is_vmm_of(pid_t pid, uid_t uid, struct vmm_run *ret)
+static bool is_vmm_of(pid_t pid, uid_t uid, const char *boot, struct vmm_run *ret)
 {
     struct vmm_run run = {0};
     char path[32];
@@ -64,14 +65,14 @@ static bool is_vmm_of(pid_t pid, uid_t uid, struct vmm_run *ret)
 
     (void)strf(path, sizeof(path), "/proc/%d", (int)pid);
     if (stat(path, &st) < 0 || st.st_uid != uid) return false;
-    if (parent_of(pid, &shim) < 0 || boot_of_shim(shim, run.boot) < 0) return false;
+    if (parent_of(pid, &shim) < 0 || boot_of_shim(shim, run.boot) < 0 || !str_eq(run.boot, boot)) return false;
     if (proc_id_of(pid, &run.vmm) < 0 || proc_id_of(shim, &run.shim) < 0) return false;
     host_boot_id(run.host_boot_id);
     *ret = run;
     return true;
 }
 
-int vmm_run_rebuild(const struct vmm_host *h, int64_t id, struct vmm_run *ret)
+int vmm_run_rebuild(const struct vmm_host *h, int64_t id, const char *boot, struct vmm_run *ret)
 {
     uint64_t uid = h->uid_base + (uint64_t)id, pid;
     const struct dirent *ent;
@@ -81,7 +82,7 @@ int vmm_run_rebuild(const struct vmm_host *h, int64_t id, struct vmm_run *ret)
     if (h->uid_base == 0 || uid >= UINT32_MAX) return -ENOENT;
     if (!(d = opendir("/proc"))) return -errno;
     while (!found && (ent = readdir(d))) /* NOLINT(concurrency-mt-unsafe): the stream is ours alone */
-        found = parse_u64(ent->d_name, 2, INT32_MAX, &pid) == 0 && is_vmm_of((pid_t)pid, (uid_t)uid, ret);
+        found = parse_u64(ent->d_name, 2, INT32_MAX, &pid) == 0 && is_vmm_of((pid_t)pid, (uid_t)uid, boot, ret);
     (void)closedir(d);
     return found ? 0 : -ENOENT;
 }

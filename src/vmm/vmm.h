@@ -145,10 +145,10 @@ int vmm_exit_wait(const char *dir, const struct vmm_run *run, int64_t deadline_m
  */
 int vmm_run_find(const char *dir, const char *boot, int64_t deadline_ms, struct vmm_run *ret, struct vl_error *err);
 /*
- * The same without the folder, where that was removed or damaged: looks through /proc for the VM's own user. -ENOENT:
- * nothing of it runs, or VMs have no users of their own.
+ * The same without the folder, where that was removed or damaged: looks through /proc for the VM's own user and that
+ * boot. -ENOENT: nothing of it runs, or VMs have no users of their own.
  */
-int vmm_run_rebuild(const struct vmm_host *h, int64_t id, struct vmm_run *ret);
+int vmm_run_rebuild(const struct vmm_host *h, int64_t id, const char *boot, struct vmm_run *ret);
 
 /* Why the guest ended as the console tells: the exit line's code, or a kernel panic's text. */
 enum console_verdict { CONSOLE_NOTHING, CONSOLE_EXIT_CODE, CONSOLE_PANIC, CONSOLE_NO_SETUP };
