@@ -191,6 +191,48 @@ static void kvm_and_cores(void **state)
     assert_null(strstr(argument_of(&c, "-M"), "pit=off"));
 }
 
+/* By descriptor, the shared one read-only and last, as that makes it vda; a data disk only beside it. */
+static void disks(void **state)
+{
+    struct guest_config guest = {0};
+    struct vmm_host h = host();
+    struct vmm_boot b = boot(&h);
+    auto_(vmm_command_done) struct vmm_command both = {0}, alone = {0}, foreign = {0}, none = {0};
+    size_t data = 0, root = 0;
+
+    (void)state;
+    b.initrd_source = NULL;
+    b.data_disk_mb = 64;
+    assert_int_equal(qemu_driver.command(&b, &none, NULL), 0);
+    assert_null(value_of(&none, "-blockdev", ""));
+    b.guest = &guest;
+    b.root_disk = "/somewhere/image,x=y"; /* never on the command line */
+    b.root_fstype = "squashfs";
+    assert_int_equal(qemu_driver.command(&b, &both, NULL), 0);
+    assert_string_equal(value_of(&both, "-blockdev", "driver=raw,node-name=root"),
+                        "driver=raw,node-name=root,read-only=on,file.driver=file,file.locking=off,"
+                        "file.filename=/proc/self/fd/16");
+    assert_non_null(strstr(value_of(&both, "-blockdev", "driver=raw,node-name=data"), "/proc/self/fd/17"));
+    assert_null(strstr(value_of(&both, "-blockdev", "driver=raw,node-name=data"), "read-only=on"));
+    for (size_t i = 0; i < both.argv.len; i++) {
+        assert_null(strstr(both.argv.items[i], "/somewhere"));
+        if (str_eq(both.argv.items[i], "virtio-blk-device,drive=data,serial=volant-data")) data = i;
+        if (str_eq(both.argv.items[i], "virtio-blk-device,drive=root,serial=volant-root")) root = i;
+    }
+    assert_true(data > 0 && root > data);
+    assert_string_equal(value_of(&both, "-initrd", ""), "/proc/self/fd/15"); /* the configuration */
+    assert_non_null(strstr(argument_of(&both, "-append"), " volant.rootfs_device=vda volant.rootfs_fstype=squashfs"));
+    assert_null(strstr(both.cmdline, "volant."));
+    assert_null(strstr(both.cmdline, "root="));
+    b.data_disk_mb = 0;
+    assert_int_equal(qemu_driver.command(&b, &alone, NULL), 0);
+    assert_null(value_of(&alone, "-blockdev", "driver=raw,node-name=data"));
+    b.guest = NULL;
+    assert_int_equal(qemu_driver.command(&b, &foreign, NULL), 0);
+    assert_non_null(strstr(foreign.cmdline, " root=/dev/vda ro rootfstype=squashfs"));
+    assert_null(value_of(&foreign, "-initrd", ""));
+}
+
 static void without_network(void **state)
 {
     struct vmm_host h = host();
@@ -291,7 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden),          cmocka_unit_test(other_kernels),   cmocka_unit_test(kernel_of_a_client),
         cmocka_unit_test(kvm_and_cores),   cmocka_unit_test(without_network), cmocka_unit_test(refused),
-        cmocka_unit_test(longest_cmdline),
+        cmocka_unit_test(longest_cmdline), cmocka_unit_test(disks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
