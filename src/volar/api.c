@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "volar/api.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "model/schema.h"
+#include "volar/api_curl.h"
 #include "volar/progress.h"
 #include "volar/volar.h"
 
@@ -182,25 +182,32 @@ static CURLcode perform(const struct api *a, struct exchange *x)
     return code;
 }
 
-static int request_setup(const struct api *a, const char *method, const char *path, struct exchange *x,
-                         struct vl_error *err)
+int api_curl_setup(CURL *c, const struct api_address *a, const char *method, const char *path, struct vl_error *err)
 {
     char url[1024];
-    CURL *c = x->curl = a->curl;
 
-    if (strf(url, sizeof(url), "%s%s", a->address.base, path) < 0)
-        return vl_fail(err, VL_INVALID, "path too long: %s", path);
-    curl_easy_reset(c);
+    if (strf(url, sizeof(url), "%s%s", a->base, path) < 0) return vl_fail(err, VL_INVALID, "path too long: %s", path);
     (void)curl_easy_setopt(c, CURLOPT_URL, url);
     (void)curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
     (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "volar");
+    if (*a->socket) (void)curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, a->socket);
+    return 0;
+}
+
+static int request_setup(const struct api *a, const char *method, const char *path, struct exchange *x,
+                         struct vl_error *err)
+{
+    CURL *c = x->curl = a->curl;
+    int r;
+
+    curl_easy_reset(c);
+    if ((r = api_curl_setup(c, &a->address, method, path, err)) < 0) return r;
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
     (void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-    (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "volar");
-    if (*a->address.socket) (void)curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, a->address.socket);
     return 0;
 }
 

@@ -107,6 +107,10 @@ static const struct command commands[] = {
      "Ends with Ctrl-C. -o json prints each event as a JSON line.\n\nExamples:\n"
      "  volar events\n  volar events --vm web --type VM_CRASHED,VM_FAILED\n  volar events --since 0 -o json\n",
      events_opts, events},
+    {"mcp", "", "Serve MCP on stdin and stdout, for an agent on this machine",
+     "A bridge to volantd's /mcp for clients that start a program and talk to it by lines: configure it there as the\n"
+     "command `volar mcp`. It ends when stdin does.\n",
+     no_opts, mcp},
     {"system info", "", "Show what volantd found on this host and what it uses", NULL, no_opts, system_info},
     {"system backup", "[FILE]", "Copy the registry to a file, while everything runs",
      "FILE is volant-TIME.db if it is not given, - is stdout. The copy holds VMs, plugins, deployments, addresses and\n"

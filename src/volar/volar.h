@@ -43,6 +43,7 @@ extern const struct opt vms_create_opts[], vms_config_get_opts[], vms_config_set
     deployments_scale_opts[], deployments_rollback_opts[], system_backup_opts[], doctor_opts[], run_opts[],
     events_opts[], no_opts[];
 int run(void *ctx, int argc, char *const *argv);
+int mcp(void *ctx, int argc, char *const *argv);
 int vms_create(void *ctx, int argc, char *const *argv);
 int vms_list(void *ctx, int argc, char *const *argv);
 int vms_get(void *ctx, int argc, char *const *argv);
