@@ -32,7 +32,6 @@ void event_unref(struct event *e)
 {
     if (--e->refs == 0) free(e);
 }
-DEFINE_AUTO(struct event *, event_unref)
 
 static void add_member(struct strbuf *b, const char *key, const char *value)
 {

@@ -46,7 +46,10 @@ static void check(const json_t *j)
     json_t *value;
     size_t i;
 
-    json_array_foreach(j, i, value) check(value);
+    json_array_foreach(j, i, value)
+    {
+        check(value);
+    }
     json_object_foreach((json_t *)j, key, value)
     {
         if (str_eq(key, "$ref") && !is_component(json_string_value(value))) fail_msg("%s", json_string_value(value));
