@@ -78,7 +78,7 @@ static int make_data(const struct vmm_boot *b, int dir, int64_t deadline_ms, str
         (void)unlinkat(dir, DATA_TEMP, 0);
         return r;
     }
-    if (fsync(fd) < 0 || renameat(dir, DATA_TEMP, dir, DATA_FILE) < 0)
+    if (fsync(fd) < 0 || renameat(dir, DATA_TEMP, dir, DATA_FILE) < 0 || fsync(dir) < 0)
         return vl_fail_errno(err, errno, "make %s/" DATA_FILE, b->dir);
     CRASH_POINT("start.data_disk_made");
     return 0;

@@ -189,7 +189,7 @@ static void add_route(json_t *paths, const struct api_route *route)
 
     if (!path) return;
     if (!(item = json_object_get(paths, path))) set(paths, path, item = json_object());
-    for (; route->method[i] && i < sizeof(method) - 1; i++)
+    for (; i < sizeof(method) - 1 && route->method[i]; i++)
         method[i] = (char)(route->method[i] - 'A' + 'a');
     method[i] = '\0';
     set(item, method, operation(route));

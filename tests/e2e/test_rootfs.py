@@ -141,7 +141,7 @@ def test_a_damaged_image_and_a_damaged_disk_say_so(host, keeper):
     image = {"url": damaged, "format": "raw", "fstype": "squashfs"}
     host.install(manifest_with(keeper, "damaged", rootfs=image))
     done = create(host, "one", plugin="damaged", check=False)
-    says(done.stderr, ["root disk", "squashfs", "damaged", "install its plugin again"])
+    says(done.stderr, ["root disk", "squashfs", "damaged", "install it"])
     vm = host.vm("one")
     assert vm["status"] == "failed" and "root disk" in vm["reason"]
     assert host.volar("vms", "logs", "one").stdout.count("volant: root disk") == 1

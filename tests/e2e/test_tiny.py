@@ -132,12 +132,13 @@ def test_each_launch_looks_again(dirs, tiny):
 def test_manifests_without_an_agent(host):
     manifest = {"name": "a", "version": "1", "agent": "none"}
     bad = [({"agent": "other"}, ["agent", "kestrel, none"]), ({"agent": "kestrel"}, ["initramfs.url"]),
-           ({"initramfs": {"url": "/x"}}, ["initramfs.checksum"]), ({"workload": {}}, ["workload.entrypoint"])]
+           ({"initramfs": {"url": "/x"}}, ["initramfs.checksum"]),
+           ({"workload": {"type": "exec"}}, ["workload.entrypoint"])]
     for keys, words in bad:
         answer = host.api("POST", "/api/v1/plugins", manifest | keys)
         assert answer.status == 400, answer
         says(answer.json["error"], words)
     assert host.api("POST", "/api/v1/plugins", manifest).status == 201
     stored = host.api("GET", "/api/v1/plugins/a").json
-    assert stored["agent"] == "none" and "workload" not in stored
+    assert stored["agent"] == "none" and stored["workload"] == {}
     assert host.api("POST", "/api/v1/plugins", stored).status == 201  # what was returned can be sent again
