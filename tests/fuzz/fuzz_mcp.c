@@ -56,7 +56,7 @@ static void run(const struct mcp_headers *h, const char *body, size_t len, json_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const char *at = (const char *)data, *end = at + size;
+    const char *at = size > 0 ? (const char *)data : "", *end = at + size;
     char *lines[LINES];
     struct mcp_headers h;
     json_t *first = NULL, *second = NULL;
