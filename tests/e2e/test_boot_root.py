@@ -12,7 +12,6 @@ import appliance
 import oci_image
 import pytest
 import test_kernel
-import volant
 from oci_image import entry, folder, symlink
 
 KERNEL = test_kernel.KERNEL_DIR / "bzImage-volant"
