@@ -23,6 +23,8 @@
 #define PARSE_ERROR     (-32700)
 #define INTERNAL        (-32603)
 
+static const char too_large[] = "a message is larger than 1 MiB";
+
 struct bridge {
     struct api_address address;
     CURLM *multi;
@@ -221,6 +223,10 @@ static void take_line(struct bridge *b, const char *line, size_t n)
     while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' '))
         n--;
     if (n == 0) return;
+    if (n > MCP_LINE_MAX) {
+        put_line(b, mcp_error_line(NULL, INVALID_REQUEST, too_large));
+        return;
+    }
     if (json_parse(line, n, "the line", &message, &err) < 0) {
         put_line(b, mcp_error_line(NULL, PARSE_ERROR, err.msg));
         return;
@@ -253,7 +259,7 @@ static void take_lines(struct bridge *b)
     }
     strbuf_consume(&b->in, start);
     if (b->in.len <= MCP_LINE_MAX) return;
-    if (!b->skipping) put_line(b, mcp_error_line(NULL, INVALID_REQUEST, "a message is larger than 1 MiB"));
+    if (!b->skipping) put_line(b, mcp_error_line(NULL, INVALID_REQUEST, too_large));
     b->skipping = true;
     strbuf_consume(&b->in, b->in.len);
 }
