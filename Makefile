@@ -34,6 +34,10 @@ check: all kernel ## Unit and short end-to-end tests (at most 8 minutes once the
 check-all: all kernel ## All tests: also sanitizers, lint and the long ones
 	@$(PYTHON) scripts/run-checks --build $(BUILD) unit e2e lint sanitizers threads long proof
 
+.PHONY: conformance
+conformance: all kernel ## MCP against its conformance suite and official clients, which npm fetches
+	@$(PYTHON) scripts/run-checks --build $(BUILD) conformance
+
 .PHONY: format
 format: ## Format the C and C++ sources as CI wants them
 	@find src tests examples -name '*.[ch]' -o -name '*.cc' | xargs clang-format-14 -i

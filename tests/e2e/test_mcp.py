@@ -313,7 +313,7 @@ WANT_TOOLS_OF_THE_SUITE = {
     "sep-2575-http-server-no-independent-requests-on-stream", "sep-2575-server-no-log-without-loglevel"}
 
 
-@pytest.mark.long
+@pytest.mark.npm
 @pytest.mark.parametrize("version", SCENARIOS)
 def test_the_conformance_suite_passes(listening, clients, tmp_path, version):
     node, suite = (os.path.join(clients, "node_modules", *path) for path in (
@@ -330,7 +330,7 @@ def test_the_conformance_suite_passes(listening, clients, tmp_path, version):
         assert failed == (WANT_TOOLS_OF_THE_SUITE if scenario == "server-stateless" else set()), (scenario, done.stdout)
 
 
-@pytest.mark.long
+@pytest.mark.npm
 def test_the_official_clients_connect_list_and_call(listening, clients):
     node = os.path.join(clients, "node_modules", ".bin", "node")
     script = os.path.join(volant.ROOT, "tests", "e2e", "mcp_clients.mjs")
