@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mcp/internal.h"
+#include "model/schema.h"
 
 static const char no_memory[] = "out of memory: try again in a moment";
 
@@ -85,7 +86,7 @@ static json_t *text_block(const char *text)
 
 enum mcp_end mcp_tool_done(struct mcp_call *c, json_t *structured, const char *note)
 {
-    auto_free char *text = structured ? json_dumps(structured, JSON_COMPACT) : NULL;
+    auto_free char *text = structured ? json_text(structured) : NULL;
     json_t *content = text ? json_pack("[o]", text_block(text)) : NULL;
 
     if (content && note) (void)json_array_append_new(content, text_block(note));
@@ -135,7 +136,7 @@ void mcp_call_done(struct mcp_call *c)
 
 void mcp_event(struct strbuf *b, const json_t *message)
 {
-    auto_free char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+    auto_free char *text = message ? json_text(message) : NULL;
 
     if (!text) {
         b->failed = true;

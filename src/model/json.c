@@ -4,7 +4,8 @@
 
 #include "model/schema.h"
 
-#define DEPTH_MAX 64
+#define TEXT_GUESS 1024 /* bytes that most texts have room in */
+#define DEPTH_MAX  64
 
 struct text_place {
     size_t line, column, byte; /* line and column count from 1 */
@@ -60,7 +61,27 @@ int json_parse(const char *text, size_t len, const char *what, json_t **ret, str
                    je.column, je.position);
 }
 
+/*
+ * Not json_dumps: jansson 2.14 does not look whether a key could be added to its growing text, and where memory runs
+ * out there the text is not JSON. Into a buffer that has room nothing can fail.
+ */
 char *json_text(const json_t *j)
 {
-    return json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    size_t size = TEXT_GUESS, need;
+    char *text = malloc(size + 1), *larger;
+
+    need = text ? json_dumpb(j, text, size, flags) : 0;
+    if (need > size) {
+        if (!(larger = realloc(text, need + 1))) need = 0;
+        text = larger ? larger : text;
+        size = need;
+        if (need > 0) need = json_dumpb(j, text, size, flags);
+    }
+    if (need == 0 || need > size) {
+        free(text);
+        return NULL;
+    }
+    text[need] = '\0';
+    return text;
 }

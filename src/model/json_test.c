@@ -85,13 +85,28 @@ static void text_is_compact(void **state)
     assert_null(json_text(NULL));
 }
 
+static void text_of_any_length(void **state)
+{
+    (void)state;
+    for (size_t n = 1000; n < 1050; n++) { /* around what is allocated at first */
+        auto_free char *value = calloc(1, n + 1), *text = NULL;
+        json_auto_t *j = NULL;
+
+        assert_non_null(value);
+        memset(value, 'x', n);
+        assert_non_null(j = json_string(value));
+        assert_non_null(text = json_text(j));
+        assert_int_equal(strlen(text), n + 2);
+        assert_memory_equal(text + 1, value, n);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_text_is_placed),
-        cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(brackets_in_strings_are_text),
-        cmocka_unit_test(text_is_compact),
+        cmocka_unit_test(bad_text_is_placed),           cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(brackets_in_strings_are_text), cmocka_unit_test(text_is_compact),
+        cmocka_unit_test(text_of_any_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
