@@ -4,8 +4,7 @@
 
 #include "model/schema.h"
 
-#define TEXT_GUESS 1024 /* bytes that most texts have room in */
-#define DEPTH_MAX  64
+#define DEPTH_MAX 64
 
 struct text_place {
     size_t line, column, byte; /* line and column count from 1 */
@@ -68,20 +67,14 @@ int json_parse(const char *text, size_t len, const char *what, json_t **ret, str
 char *json_text(const json_t *j)
 {
     const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
-    size_t size = TEXT_GUESS, need;
-    char *text = malloc(size + 1), *larger;
+    size_t size = json_dumpb(j, NULL, 0, flags);
+    char *text = size > 0 ? malloc(size + 1) : NULL;
 
-    need = text ? json_dumpb(j, text, size, flags) : 0;
-    if (need > size) {
-        if (!(larger = realloc(text, need + 1))) need = 0;
-        text = larger ? larger : text;
-        size = need;
-        if (need > 0) need = json_dumpb(j, text, size, flags);
-    }
-    if (need == 0 || need > size) {
+    if (!text) return NULL;
+    if (json_dumpb(j, text, size, flags) != size) {
         free(text);
         return NULL;
     }
-    text[need] = '\0';
+    text[size] = '\0';
     return text;
 }

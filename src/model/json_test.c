@@ -88,7 +88,7 @@ static void text_is_compact(void **state)
 static void text_of_any_length(void **state)
 {
     (void)state;
-    for (size_t n = 1000; n < 1050; n++) { /* around what is allocated at first */
+    for (size_t n = 1000; n < 1050; n++) {
         auto_free char *value = calloc(1, n + 1), *text = NULL;
         json_auto_t *j = NULL;
 
