@@ -21,8 +21,9 @@ static const struct command commands[] = {
      "makes\n"
      "it bootable, once: what was built is kept. COMMAND replaces the image's own after its entrypoint; options of\n"
      "volar come before IMAGE. Without --detach its output is printed, Ctrl-C stops the VM, and the exit code is that\n"
-     "of the workload; 125 is volar's own.\n\nExamples:\n"
-     "  volar run -d --name web -p 8080:80 nginx:alpine\n"
+     "of the workload; 125 is volar's own. Nothing is read from stdin. The image stays installed as a plugin\n"
+     "(`volar plugins list`), so the next run begins at once.\n\nExamples:\n"
+     "  volar run -d --name web -p 8080:80 --wait ready nginx:alpine\n"
      "  volar run --rm -e GREETING=hello debian:12 sh -c 'echo $GREETING'\n",
      run_opts, run},
     {"vms create", "NAME", "Create a VM from an installed plugin and boot it",

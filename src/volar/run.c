@@ -202,6 +202,7 @@ int run(void *ctx, int argc, char *const *argv)
 
     if (r < 0 && (r = vms_check_wait(v)) == EXIT_DONE &&
         (!vm_name || (r = volar_check_name(v, "VM", vm_name)) == EXIT_DONE)) {
+        if (image + 1 < argc && str_eq(argv[image + 1], "--")) image++;
         if (image + 1 < argc) options.command = argv + image + 1;
         catch_signals();
         r = run_image(v, reference);
