@@ -71,6 +71,11 @@ void strbuf_add_printable(struct strbuf *b, const char *s, size_t n);
 /* Drops the first n bytes. */
 void strbuf_consume(struct strbuf *b, size_t n);
 /*
+ * Hands each whole line over, with NUL in the place of its newline, and forgets it; what has no newline yet stays. A
+ * negative errno of `line` ends it, behind that line, and is returned. `line` must not touch b.
+ */
+int strbuf_each_line(struct strbuf *b, int (*line)(void *arg, const char *text, size_t n), void *arg);
+/*
  * The NUL-terminated data, now the caller's ("" when empty); NULL if an allocation failed. The buffer is empty after.
  */
 char *strbuf_take(struct strbuf *b);

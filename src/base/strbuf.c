@@ -185,6 +185,24 @@ int strv_add(struct strv *v, const char *s)
     return strv_push(v, strdup(s));
 }
 
+int strbuf_each_line(struct strbuf *b, int (*line)(void *arg, const char *text, size_t n), void *arg)
+{
+    size_t start = 0;
+    char *newline;
+    int r = 0;
+
+    while (r == 0 && start < b->len && (newline = memchr(b->data + start, '\n', b->len - start))) {
+        char *text = b->data + start;
+        size_t n = (size_t)(newline - text);
+
+        *newline = '\0';
+        start += n + 1;
+        r = line(arg, text, n);
+    }
+    strbuf_consume(b, start);
+    return r;
+}
+
 void strv_cut(struct strv *v, size_t len)
 {
     for (; v->len > len; v->len--)

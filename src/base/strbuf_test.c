@@ -37,6 +37,29 @@ static void grows(void **state)
     assert_int_equal(strlen(b.data), 40000);
 }
 
+static int join(void *arg, const char *text, size_t n)
+{
+    assert_int_equal(strlen(text), n);
+    strbuf_addf(arg, "<%s>", text);
+    return str_eq(text, "stop") ? -EPIPE : 0;
+}
+
+static void whole_lines_are_handed_over(void **state)
+{
+    auto_strbuf b = {0}, got = {0};
+
+    (void)state;
+    assert_int_equal(strbuf_each_line(&b, join, &got), 0);
+    strbuf_adds(&b, "one\n\ntw");
+    assert_int_equal(strbuf_each_line(&b, join, &got), 0);
+    assert_string_equal(got.data, "<one><>");
+    assert_string_equal(b.data, "tw");
+    strbuf_adds(&b, "o\nstop\nlater\n");
+    assert_int_equal(strbuf_each_line(&b, join, &got), -EPIPE);
+    assert_string_equal(got.data, "<one><><two><stop>");
+    assert_string_equal(b.data, "later\n");
+}
+
 static void take_hands_over(void **state)
 {
     struct strbuf b = {0};
@@ -120,9 +143,13 @@ static void vectors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(appends_and_consumes),    cmocka_unit_test(grows),
-        cmocka_unit_test(take_hands_over),         cmocka_unit_test(failure_sticks_until_taken),
-        cmocka_unit_test(foreign_text_is_escaped), cmocka_unit_test(vectors),
+        cmocka_unit_test(appends_and_consumes),
+        cmocka_unit_test(grows),
+        cmocka_unit_test(whole_lines_are_handed_over),
+        cmocka_unit_test(take_hands_over),
+        cmocka_unit_test(failure_sticks_until_taken),
+        cmocka_unit_test(foreign_text_is_escaped),
+        cmocka_unit_test(vectors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,23 +43,22 @@ static int print_event(struct printer *p, const char *text, size_t n)
                : 0;
 }
 
-static int take(void *arg, const char *data, size_t n)
+static int take_line(void *arg, const char *line, size_t n)
 {
     static const char prefix[] = "data: ";
+    const size_t skip = sizeof(prefix) - 1;
+
+    return str_starts(line, prefix) ? print_event(arg, line + skip, n - skip) : 0;
+}
+
+static int take(void *arg, const char *data, size_t n)
+{
     struct printer *p = arg;
-    size_t start = 0;
-    int r = 0;
+    int r;
 
     strbuf_add(&p->pending, data, n);
     if (p->pending.failed) return -ENOMEM;
-    for (size_t i = 0; i < p->pending.len && r == 0; i++) {
-        if (p->pending.data[i] != '\n') continue;
-        p->pending.data[i] = '\0';
-        if (str_starts(p->pending.data + start, prefix))
-            r = print_event(p, p->pending.data + start + strlen(prefix), i - start - strlen(prefix));
-        start = i + 1;
-    }
-    strbuf_consume(&p->pending, start);
+    r = strbuf_each_line(&p->pending, take_line, p);
     if (fflush(stdout) != 0) r = -EPIPE;
     return r < 0 ? r : p->pending.len > EVENT_MAX ? -EMSGSIZE : 0;
 }

@@ -67,36 +67,30 @@ static bool is_stream(const struct request *q)
 }
 
 /* Each "data:" is a message; comments and what else there is goes. */
-static void take_event_line(struct request *q, const char *line, size_t n)
+static int take_event_line(void *arg, const char *line, size_t n)
 {
+    struct request *q = arg;
     json_auto_t *j = NULL;
     const json_t *id;
 
     if (n > 0 && line[n - 1] == '\r') n--;
-    if (n < 5 || memcmp(line, "data:", 5) != 0 || !(j = json_loadb(line + 5, n - 5, 0, NULL))) return;
+    if (n < 5 || memcmp(line, "data:", 5) != 0 || !(j = json_loadb(line + 5, n - 5, 0, NULL))) return 0;
     id = json_object_get(j, "id");
     if (id && json_equal(id, q->id)) q->answered = true;
     put_line(q->bridge, json_text(j));
+    return 0;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
     struct request *q = arg;
-    const char *newline;
-    size_t start = 0;
 
     (void)size; /* always 1 */
     if (q->got.len + n > ANSWER_MAX) return 0;
     strbuf_add(&q->got, data, n);
     if (q->got.failed) return 0;
     if (!is_stream(q)) return n;
-    while ((newline = memchr(q->got.data + start, '\n', q->got.len - start))) {
-        size_t at = (size_t)(newline - q->got.data);
-
-        take_event_line(q, q->got.data + start, at - start);
-        start = at + 1;
-    }
-    strbuf_consume(&q->got, start);
+    (void)strbuf_each_line(&q->got, take_event_line, q);
     return q->bridge->failed ? 0 : n;
 }
 
@@ -245,19 +239,18 @@ static void take_line(struct bridge *b, const char *line, size_t n)
 
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
 
+static int take_whole_line(void *arg, const char *line, size_t n)
+{
+    struct bridge *b = arg;
+
+    if (!b->skipping) take_line(b, line, n);
+    b->skipping = false;
+    return 0;
+}
+
 static void take_lines(struct bridge *b)
 {
-    const char *newline;
-    size_t start = 0;
-
-    while (b->in.data && (newline = memchr(b->in.data + start, '\n', b->in.len - start))) {
-        size_t at = (size_t)(newline - b->in.data);
-
-        if (!b->skipping) take_line(b, b->in.data + start, at - start);
-        b->skipping = false;
-        start = at + 1;
-    }
-    strbuf_consume(&b->in, start);
+    (void)strbuf_each_line(&b->in, take_whole_line, b);
     if (b->in.len <= MCP_LINE_MAX) return;
     if (!b->skipping) put_line(b, mcp_error_line(NULL, INVALID_REQUEST, too_large));
     b->skipping = true;

@@ -24,8 +24,9 @@ struct printer {
     bool json, no_console;
 };
 
-static int print_line(const struct printer *p, const char *text, size_t n)
+static int print_line(void *arg, const char *text, size_t n)
 {
+    const struct printer *p = arg;
     json_auto_t *j = NULL;
     auto_strbuf safe = {0};
     FILE *out = stdout;
@@ -47,17 +48,11 @@ static int print_line(const struct printer *p, const char *text, size_t n)
 static int take_lines(void *arg, const char *data, size_t n)
 {
     struct printer *p = arg;
-    size_t start = 0;
-    int r = 0;
+    int r;
 
     strbuf_add(&p->pending, data, n);
     if (p->pending.failed) return -ENOMEM;
-    for (size_t i = 0; i < p->pending.len && r == 0; i++) {
-        if (p->pending.data[i] != '\n') continue;
-        r = print_line(p, p->pending.data + start, i - start);
-        start = i + 1;
-    }
-    strbuf_consume(&p->pending, start);
+    r = strbuf_each_line(&p->pending, print_line, p);
     if (fflush(stdout) != 0) r = -EPIPE;
     return r < 0 ? r : p->pending.len > LINE_JSON_MAX ? -EMSGSIZE : 0;
 }
