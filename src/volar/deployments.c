@@ -15,11 +15,6 @@
 #define DELETE_S  60 /* volantd answers within 30 */
 #define NAMES_MAX 256
 
-static long long number_at(const json_t *j, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(j, key));
-}
-
 int deployment_operand(struct volar *v, int argc, char *const *argv, const char **ret)
 {
     size_t n;
@@ -57,9 +52,9 @@ static void list_row(struct table *t, const json_t *d)
 
     age_text(text_at(d, NULL, "created_at"), age);
     table_add(t, text_at(d, NULL, "name"));
-    table_addf(t, "%lld/%lld", number_at(d, "ready_replicas"), number_at(d, "desired_replicas"));
-    table_addf(t, "%lld", number_at(d, "updated_replicas"));
-    table_addf(t, "%lld", number_at(d, "version"));
+    table_addf(t, "%lld/%lld", number_at(d, NULL, "ready_replicas"), number_at(d, NULL, "desired_replicas"));
+    table_addf(t, "%lld", number_at(d, NULL, "updated_replicas"));
+    table_addf(t, "%lld", number_at(d, NULL, "version"));
     table_add(t, text_at(d, NULL, "status"));
     table_add(t, age);
 }
@@ -101,7 +96,7 @@ static int print_members(const json_t *members)
         table_add(&t, text_at(m, NULL, "name"));
         table_add(&t, text_at(m, NULL, "status"));
         table_add(&t, json_is_true(json_object_get(m, "ready")) ? "yes" : "no");
-        table_addf(&t, "%lld", number_at(m, "version"));
+        table_addf(&t, "%lld", number_at(m, NULL, "version"));
         table_add(&t, text_at(m, NULL, "reason"));
     }
     (void)putchar('\n');
@@ -134,9 +129,11 @@ int deployments_get(void *ctx, int argc, char *const *argv)
     print_field("Status", text_at(d, NULL, "status"));
     if (*text_at(d, NULL, "reason")) print_field("Reason", text_at(d, NULL, "reason"));
     print_field("Plugin", text_at(d, "config", "plugin"));
-    printf("Version: %lld\nReplicas: %lld desired, %lld up to date, %lld ready\n", number_at(d, "version"),
-           number_at(d, "desired_replicas"), number_at(d, "updated_replicas"), number_at(d, "ready_replicas"));
-    if (number_at(d, "ended_replicas") > 0) printf("Ended: %lld replicas\n", number_at(d, "ended_replicas"));
+    printf("Version: %lld\nReplicas: %lld desired, %lld up to date, %lld ready\n", number_at(d, NULL, "version"),
+           number_at(d, NULL, "desired_replicas"), number_at(d, NULL, "updated_replicas"),
+           number_at(d, NULL, "ready_replicas"));
+    if (number_at(d, NULL, "ended_replicas") > 0)
+        printf("Ended: %lld replicas\n", number_at(d, NULL, "ended_replicas"));
     print_field("Created", text_at(d, NULL, "created_at"));
     print_field("Updated", text_at(d, NULL, "updated_at"));
     return print_members(json_object_get(d, "replicas")) < 0 ? EXIT_FAILED : EXIT_DONE;
@@ -148,12 +145,12 @@ static void history_row(struct table *t, const json_t *version)
 {
     const json_t *config = json_object_get(version, "config"), *resources = json_object_get(config, "resources");
 
-    table_addf(t, "%lld", number_at(version, "version"));
+    table_addf(t, "%lld", number_at(version, NULL, "version"));
     table_add(t, text_at(version, NULL, "updated_at"));
     table_add(t, text_at(config, NULL, "plugin"));
     table_add(t, text_at(json_object_get(config, "manifest"), NULL, "version"));
-    table_addf(t, "%lld", number_at(resources, "cpu_cores"));
-    table_addf(t, "%lld", number_at(resources, "memory_mb"));
+    table_addf(t, "%lld", number_at(resources, NULL, "cpu_cores"));
+    table_addf(t, "%lld", number_at(resources, NULL, "memory_mb"));
     table_add(t, text_at(config, NULL, "restart"));
 }
 

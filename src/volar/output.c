@@ -139,3 +139,8 @@ const char *text_at(const json_t *j, const char *object, const char *key)
 
     return s ? s : "";
 }
+
+long long number_at(const json_t *j, const char *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object ? json_object_get(j, object) : j, key));
+}

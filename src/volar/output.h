@@ -35,3 +35,5 @@ void size_text(uint64_t bytes, char buf[static 24]);
 void print_field(const char *label, const char *value);
 /* The string at `key` of j, or of its member `object` where that is not NULL; "" if there is none. Borrowed. */
 const char *text_at(const json_t *j, const char *object, const char *key);
+/* The same of a number; 0 if there is none. */
+long long number_at(const json_t *j, const char *object, const char *key);

@@ -74,15 +74,6 @@ static int await_verdict(struct volar *v, const char *name, struct vm_view *ret,
     return r;
 }
 
-/* Codes 125 to 127 are not the workload's own as a rule; where they are, it has said so itself. */
-static void print_reason(const char *reason)
-{
-    auto_strbuf shown = {0};
-
-    strbuf_add_printable(&shown, reason, strlen(reason));
-    (void)fprintf(stderr, "volar: %s\n", shown.data ? shown.data : "");
-}
-
 static int exit_code(struct volar *v, const char *name)
 {
     auto_(vm_view_done) struct vm_view vm = {0};
@@ -90,7 +81,11 @@ static int exit_code(struct volar *v, const char *name)
 
     if (await_verdict(v, name, &vm, &err) < 0) return fail(&err);
     if (vm.has_exit_code) {
-        if (vm.exit_code >= EXIT_RUN && vm.exit_code < 128 && vm.reason) print_reason(vm.reason);
+        /* Codes 125 to 127 are not the workload's own as a rule; where they are, it has said so itself. */
+        if (vm.exit_code >= EXIT_RUN && vm.exit_code < 128 && vm.reason) {
+            (void)vl_fail(&err, VL_INTERNAL, "%s", vm.reason);
+            (void)volar_fail(&err);
+        }
         return (int)(vm.exit_code & 0xff);
     }
     if (str_eq(vm.status, "stopped")) return EXIT_DONE;

@@ -63,11 +63,6 @@ static void path_of(char *buf, size_t size, const char *name, const char *suffix
     (void)strf(buf, size, "/api/v1/vms/%s/config%s", name, suffix);
 }
 
-static long long number_at(const json_t *j, const char *object, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(object ? json_object_get(j, object) : j, key));
-}
-
 /* --- get ---------------------------------------------------------------------------------------------------------- */
 
 int vms_config_get(void *ctx, int argc, char *const *argv)
