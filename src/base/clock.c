@@ -96,3 +96,10 @@ int deadline_left(int64_t deadline_ms)
     if (left < 0) return 0;
     return left > INT_MAX ? INT_MAX : (int)left;
 }
+
+void pause_ms(int64_t ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    (void)nanosleep(&t, NULL);
+}

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -100,10 +99,9 @@ void console_say(int fd, int wait_ms, const char *fmt, ...)
 /* tcdrain(3) has no bound and sleeps by the baud rate; the count of queued bytes is exact and costs one call. */
 void console_flush(int fd, int wait_ms)
 {
-    const struct timespec millisecond = {0, 1000000};
     int64_t deadline = mono_ms() + wait_ms;
     int queued = 0;
 
     while (fd >= 0 && ioctl(fd, TIOCOUTQ, &queued) == 0 && queued > 0 && mono_ms() < deadline)
-        (void)nanosleep(&millisecond, NULL);
+        pause_ms(1);
 }

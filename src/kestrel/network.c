@@ -11,12 +11,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/str.h"
 
-#define DEVICE_WAIT_MS 1000
+#define DEVICE_WAIT_MS    1000
+#define INTERFACE_STEP_MS 5
 
 int address_parse(const char *s, struct address *ret)
 {
@@ -84,7 +84,6 @@ static bool search_interface(int sock, const uint8_t mac[static 6], char name[st
 /* Drivers are built in and nearly always done before PID 1 starts: this waits only where one is late. */
 static int find_interface(int sock, const char *mac_text, char name[static IFNAMSIZ], struct vl_error *err)
 {
-    const struct timespec pause = {0, 5000000};
     int64_t deadline = mono_ms() + DEVICE_WAIT_MS;
     uint8_t mac[6];
 
@@ -94,7 +93,7 @@ static int find_interface(int sock, const char *mac_text, char name[static IFNAM
         if (mono_ms() >= deadline)
             return vl_fail(err, VL_UNAVAILABLE,
                            "no network interface has the MAC %s: give the VM's network device this one", mac_text);
-        (void)nanosleep(&pause, NULL);
+        pause_ms(INTERFACE_STEP_MS);
     }
     return 0;
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -31,6 +30,7 @@
 #define AGENT_MS       5000   /* these three are of engine_config */
 #define MONITOR_MS     5000
 #define SHIM_MS        3000
+#define LOCK_STEP_MS   20
 #define LOCK_MS        1000 /* for what an ended volantd left to let go of its locks */
 #define PID_MAX_BYTES  16
 
@@ -63,12 +63,11 @@ struct daemon {
  */
 static int lock_in_time(const char *path, int *ret_fd)
 {
-    const struct timespec pause = {.tv_nsec = 20000000};
     int64_t deadline = mono_ms() + LOCK_MS;
     int r;
 
     while ((r = lock_file(path, ret_fd)) == -EWOULDBLOCK && mono_ms() < deadline)
-        (void)nanosleep(&pause, NULL);
+        pause_ms(LOCK_STEP_MS);
     return r;
 }
 

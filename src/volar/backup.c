@@ -116,7 +116,6 @@ int system_backup(void *ctx, int argc, char *const *argv)
 /* The volantd that answered closes everything before it answers again. */
 static int await_volantd(struct volar *v, struct vl_error *err)
 {
-    const struct timespec step = {.tv_nsec = POLL_MS * 1000000L};
     int64_t until = mono_ms() + BACK_S * 1000LL;
 
     for (;;) {
@@ -127,7 +126,7 @@ static int await_volantd(struct volar *v, struct vl_error *err)
         if (mono_ms() >= until)
             return vl_fail(err, VL_UNAVAILABLE,
                            "the registry was put back, but volantd does not answer after %d s: see its log", BACK_S);
-        (void)nanosleep(&step, NULL);
+        pause_ms(POLL_MS);
     }
 }
 

@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -17,7 +16,7 @@
 #define EXIT_RUN   125 /* not the workload's: what went wrong is on stderr */
 #define CALL_S     60
 #define VERDICT_MS 30000 /* from the end of the output until it is known why */
-#define POLL_NS    50000000
+#define POLL_MS    50
 
 static struct create_options options;
 static const char *vm_name;
@@ -59,7 +58,6 @@ static void remove_vm(struct volar *v, const char *name)
 /* The output has ended; in a moment it is known why. */
 static int await_verdict(struct volar *v, const char *name, struct vm_view *ret, struct vl_error *err)
 {
-    const struct timespec pause = {.tv_nsec = POLL_NS};
     int64_t deadline = mono_ms() + VERDICT_MS;
     int r;
 
@@ -69,7 +67,7 @@ static int await_verdict(struct volar *v, const char *name, struct vm_view *ret,
                            ret->status, ret->reason && *ret->reason ? ": " : "", ret->reason ? ret->reason : "", name);
         vm_view_done(ret);
         *ret = (struct vm_view){0};
-        (void)nanosleep(&pause, NULL);
+        pause_ms(POLL_MS);
     }
     return r;
 }

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "volar/api.h"
@@ -79,13 +78,6 @@ static int ended_early(const struct vm_view *vm, struct vl_error *err)
     return vl_fail(err, VL_INTERNAL, "VM '%s' %s: %s%s%s%s", vm->name,
                    str_eq(vm->status, "stopped") ? "ended" : vm->status, reason, named ? "" : ": see `volar vms logs ",
                    named ? "" : vm->name, named ? "" : "`");
-}
-
-static void pause_ms(int64_t ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    (void)nanosleep(&t, NULL);
 }
 
 int vm_post_and_wait(struct volar *v, const char *path, const char *body, struct vm_view *ret, struct vl_error *err)
