@@ -84,6 +84,8 @@ enum api_end vm_logs(struct api *api, struct api_req *req, struct vl_error *err)
 enum api_end events_get(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end vm_console_ws(struct api *api, struct api_req *req, struct vl_error *err);
+/* `tail` of a request for logs: so many of the last lines; -1: all that is kept. */
+int logs_query_tail(const struct api_req *req, int64_t *ret, struct vl_error *err);
 enum api_end vm_logs_ws(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_error *err);

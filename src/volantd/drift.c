@@ -70,16 +70,9 @@ static void drift_done(void *arg, int r, const struct vl_error *err, const struc
     api_resume(req);
 }
 
-static enum api_end wait_for_engine(struct api *api, struct api_req *req)
-{
-    req->state = api;
-    req->release = api_forget;
-    return API_SUSPENDED;
-}
-
 enum api_end system_check(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    return engine_check(api->engine, drift_done, req, err) < 0 ? API_FAILED : wait_for_engine(api, req);
+    return engine_check(api->engine, drift_done, req, err) < 0 ? API_FAILED : api_wait(api, req, 200);
 }
 
 struct repair_request {
@@ -100,6 +93,5 @@ enum api_end system_repair(struct api *api, struct api_req *req, struct vl_error
         (api_body_json(req, &body, err) < 0 || schema_decode(&repair_schema, body, "", &r, &unknown, err) < 0))
         return API_FAILED;
     api_warn(req, &unknown);
-    return engine_repair(api->engine, r.end_strangers, drift_done, req, err) < 0 ? API_FAILED
-                                                                                 : wait_for_engine(api, req);
+    return engine_repair(api->engine, r.end_strangers, drift_done, req, err) < 0 ? API_FAILED : api_wait(api, req, 200);
 }

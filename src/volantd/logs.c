@@ -23,17 +23,23 @@ struct logs_query {
     int64_t tail; /* -1: all that is kept */
 };
 
-static int parse_query(const struct api_req *req, struct logs_query *ret, struct vl_error *err)
+int logs_query_tail(const struct api_req *req, int64_t *ret, struct vl_error *err)
 {
     uint64_t tail = UINT64_MAX;
     int r;
 
-    *ret = (struct logs_query){0};
-    if ((r = api_query_bool(req, "follow", &ret->follow, err)) < 0 ||
-        (r = api_query_u64(req, "tail", 0, TAIL_MAX, &tail, err)) < 0)
-        return r;
-    ret->tail = tail == UINT64_MAX ? -1 : (int64_t)tail;
+    if ((r = api_query_u64(req, "tail", 0, TAIL_MAX, &tail, err)) < 0) return r;
+    *ret = tail == UINT64_MAX ? -1 : (int64_t)tail;
     return 0;
+}
+
+static int parse_query(const struct api_req *req, struct logs_query *ret, struct vl_error *err)
+{
+    int r;
+
+    *ret = (struct logs_query){0};
+    if ((r = api_query_bool(req, "follow", &ret->follow, err)) < 0) return r;
+    return logs_query_tail(req, &ret->tail, err);
 }
 
 /* --- from the guest ----------------------------------------------------------------------------------------------- */

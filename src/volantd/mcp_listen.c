@@ -15,10 +15,13 @@
 void mcp_vm_changed(void *arg, const struct vm_view *view, bool gone)
 {
     struct api *api = arg;
-    size_t n_vms = engine_vm_each(api->engine, NULL, NULL);
-    bool list = gone || n_vms != api->mcp.n_vms;
+    size_t n_vms;
+    bool list;
     char uri[URI_SIZE];
 
+    if (!api->mcp.listeners) return; /* the first one to come counts anew */
+    n_vms = engine_vm_each(api->engine, NULL, NULL);
+    list = gone || n_vms != api->mcp.n_vms;
     api->mcp.n_vms = n_vms;
     if (strf(uri, sizeof(uri), "volant://vms/%s", view->name) < 0) return;
     for (struct mcp_request *m = api->mcp.listeners; m; m = m->next) {

@@ -263,8 +263,10 @@ void ws_rearm(struct ws *ws)
     flush_soon(ws);
 }
 
-void ws_end(struct ws *ws)
+void ws_stop(struct ws *ws)
 {
+    if (!ws) return;
+    ws_close(ws, WS_CLOSE_GOING_AWAY, "volantd is stopping");
     send_queued(ws);
     finish(ws);
 }

@@ -27,7 +27,7 @@ struct ws_ops {
     void (*message)(void *arg, const void *data, size_t n);
     /* Whether more of the client's messages can be taken now; NULL: always. ws_rearm tells that it has changed. */
     bool (*wants)(void *arg);
-    /* The connection is over, and the ws is freed: last call. Never from within a call of ours but ws_end. */
+    /* The connection is over, and the ws is freed: last call. Never from within a call of ours but ws_stop. */
     void (*ended)(void *arg);
 };
 /* fd is borrowed, non-blocking; `early` bytes came with the request. -ENOMEM and the like: nothing was begun. */
@@ -40,8 +40,8 @@ void ws_send_binary(struct ws *ws, const void *data, size_t n);
 /* After what is queued; then the client has a moment to answer. reason: constant, at most 123 bytes. */
 void ws_close(struct ws *ws, enum ws_close code, const char *reason);
 void ws_rearm(struct ws *ws);
-/* At once: what can be sent is, the rest is lost; `ended` is called. */
-void ws_end(struct ws *ws);
+/* volantd stops: says so, sends what can be sent at once, the rest is lost; `ended` is called. NULL is fine. */
+void ws_stop(struct ws *ws);
 
 /* Whether a request asks for a WebSocket as RFC 6455 4.2.1 wants it; else the reply is complete (426, 400). */
 bool ws_requested(struct api_req *req);

@@ -68,7 +68,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    if (f->ws) ws_end(f->ws);
+    ws_stop(f->ws);
     closep(&f->ours);
     closep(&f->client);
     loop_free(f->loop);

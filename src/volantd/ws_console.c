@@ -129,9 +129,7 @@ static void console_stop(struct api_req *req)
 {
     struct console *c = req->state;
 
-    if (!c->ws) return;
-    ws_close(c->ws, WS_CLOSE_GOING_AWAY, "volantd is stopping");
-    ws_end(c->ws);
+    ws_stop(c->ws);
 }
 
 static void console_release(struct api_req *req)

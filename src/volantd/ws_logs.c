@@ -24,6 +24,7 @@ struct logs {
     struct logs *next, **prev; /* of all */
     char *name;
     char begun[32]; /* lines from before are not news */
+    int64_t tail;   /* -1: all that is kept */
     bool awaiting;
 };
 
@@ -93,13 +94,10 @@ static void attach(struct logs *s, struct vm *vm)
 {
     static const struct guest_logs_ops ops = {.readable = pump};
     struct guest *guest = vm ? engine_vm_guest(vm) : NULL;
-    uint64_t tail = INT64_MAX;
-    struct vl_error err = {0};
 
-    (void)api_query_u64(s->req, "tail", 0, 1000000, &tail, &err);
     if (!guest)
         ws_close(s->ws, WS_CLOSE_TRY_LATER, "vm not ready");
-    else if (guest_logs_open(guest, tail == INT64_MAX ? -1 : (int64_t)tail, true, &ops, s, &s->source) < 0)
+    else if (guest_logs_open(guest, s->tail, true, &ops, s, &s->source) < 0)
         ws_close(s->ws, WS_CLOSE_TRY_LATER, "agent unreachable");
     else
         pump(s);
@@ -163,9 +161,7 @@ static void logs_stop(struct api_req *req)
 {
     struct logs *s = req->state;
 
-    if (!s->ws) return;
-    ws_close(s->ws, WS_CLOSE_GOING_AWAY, "volantd is stopping");
-    ws_end(s->ws);
+    ws_stop(s->ws);
 }
 
 static void logs_release(struct api_req *req)
@@ -183,11 +179,11 @@ static void logs_release(struct api_req *req)
 enum api_end vm_logs_ws(struct api *api, struct api_req *req, struct vl_error *err)
 {
     static const struct api_upgrade upgrade = {.begin = logs_upgraded, .stop = logs_stop};
-    uint64_t tail = 0;
     struct logs *s;
+    int64_t tail;
 
     if (!ws_requested(req)) return API_DONE;
-    if (api_query_u64(req, "tail", 0, 1000000, &tail, err) < 0) return API_FAILED;
+    if (logs_query_tail(req, &tail, err) < 0) return API_FAILED;
     if (!(s = calloc(1, sizeof(*s))) || !(s->name = strdup(req->params[0]))) {
         free(s);
         vl_fail_errno(err, ENOMEM, "logs");
@@ -195,6 +191,7 @@ enum api_end vm_logs_ws(struct api *api, struct api_req *req, struct vl_error *e
     }
     s->api = api;
     s->req = req;
+    s->tail = tail;
     format_time(wall_ms() - CLOCK_MS, s->begun);
     if ((s->next = all)) s->next->prev = &s->next;
     s->prev = &all;

@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)close(fds[1]);
     for (int i = 0; i < 64 && c.ws; i++)
         (void)loop_step(l, 0);
-    if (c.ws) ws_end(c.ws);
+    ws_stop(c.ws);
     must(c.ended == 1);
     (void)close(fds[0]);
     loop_free(l);
