@@ -91,15 +91,20 @@ static int lay_patch(const struct vm *vm, struct configure *c, struct vl_error *
     return vm_request_decode(body, &c->req, NULL, err);
 }
 
+int engine_vm_check_own(const struct vm *vm, struct vl_error *err)
+{
+    if (!vm->row.deployment || !*vm->row.deployment) return 0;
+    return vl_fail(err, VL_CONFLICT,
+                   "VM '%s' is a replica of deployment '%s' and has its configuration: change that with "
+                   "`volar deployments update %s`",
+                   vm->row.name, vm->row.deployment, vm->row.deployment);
+}
+
 int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, struct vl_error *err)
 {
     int r;
 
-    if (!c->owned && vm->row.deployment && *vm->row.deployment)
-        return vl_fail(err, VL_CONFLICT,
-                       "VM '%s' is a replica of deployment '%s' and has its configuration: change that with "
-                       "`volar deployments update %s`",
-                       vm->row.name, vm->row.deployment, vm->row.deployment);
+    if (!c->owned && (r = engine_vm_check_own(vm, err)) < 0) return r;
     if (c->patch && (r = lay_patch(vm, c, err)) < 0) return r;
     if ((r = draft_judge(&c->draft, vm->engine, &c->req, vm, c->restart || vm->desire == DESIRE_RUNNING, err)) < 0)
         return r;

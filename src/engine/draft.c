@@ -99,12 +99,18 @@ static int check_memory(const struct draft *d, struct vl_error *err)
                    (long long)d->row.memory_mb, d->manifest.name, (long long)(need_mb + 15) / 16 * 16);
 }
 
+/* By bzImage-volant, whose bootloader lays what the VM writes over the image. */
+static bool boots_disk_image(const struct draft *d)
+{
+    return manifest_has_rootfs(&d->manifest) && vm_has_bootloader(&d->manifest);
+}
+
 /* What is on it would be lost, so it only ever grows, and stays. */
 static int check_disk(const struct draft *d, struct vl_error *err)
 {
     int64_t mb = d->config.disk_mb, has = d->vm ? d->vm->config.disk_mb : 0;
 
-    if (mb > 0 && !(manifest_has_rootfs(&d->manifest) && vm_has_bootloader(&d->manifest)))
+    if (mb > 0 && !boots_disk_image(d))
         return vl_fail(err, VL_INVALID,
                        "config.disk_mb is %lld, and plugin '%s' boots from no disk image of ours: leave it out",
                        (long long)mb, d->manifest.name);
@@ -123,8 +129,7 @@ static int check_kernel(const struct draft *d, struct vl_error *err)
     const char *path = d->config.kernel_override;
     auto_close int fd = -1;
 
-    if (!path && manifest_has_rootfs(&d->manifest) && vm_has_bootloader(&d->manifest) &&
-        !*cfg->host->rootfs_kernel_path)
+    if (!path && boots_disk_image(d) && !*cfg->host->rootfs_kernel_path)
         return vl_fail(err, VL_CONFLICT, NO_ROOTFS_KERNEL);
     if (!path && !manifest_checksum(&d->manifest))
         return vl_fail(err, VL_INVALID,

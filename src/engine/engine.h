@@ -125,6 +125,8 @@ int engine_vm_configure(struct engine *e, const struct vm_request *req, const st
  */
 int engine_vm_patch(struct engine *e, const char *name, const json_t *patch, int timeout_ms, engine_vm_done done,
                     void *arg, struct vl_error *err);
+/* Whether its configuration is its own: VL_CONFLICT for a replica, which has what its deployment has. */
+int engine_vm_check_own(const struct vm *vm, struct vl_error *err);
 /* The configuration as it will be used at the next start, its manifest in it; NULL: out of memory. */
 json_t *engine_vm_config(const struct vm *vm);
 /* Which version that is, and since when. */

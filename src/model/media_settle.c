@@ -81,14 +81,9 @@ static int settle_init(const struct manifest *m, struct vl_error *err)
     return 0;
 }
 
-static bool none_given(const struct manifest *m)
-{
-    return !m->initramfs.url && !m->initramfs.checksum && !m->rootfs.url && !m->rootfs.checksum;
-}
-
 int media_settle(struct manifest *m, struct vl_error *err)
 {
-    bool disk;
+    bool archive;
     int r;
 
     trim_field(&m->initramfs.checksum);
@@ -99,15 +94,16 @@ int media_settle(struct manifest *m, struct vl_error *err)
         (r = text_settle(&m->rootfs.url, "rootfs.url", err)) < 0 ||
         (r = text_settle(&m->rootfs.init, "rootfs.init", err)) < 0)
         return r;
-    disk = !m->initramfs.url && !m->initramfs.checksum && (m->rootfs.url || m->rootfs.checksum);
-    /* Without an agent a kernel may be all there is: which, a VM's kernel_override says. */
-    if (none_given(m) && !manifest_has_agent(m)) return settle_format(&m->rootfs, err);
-    if (none_given(m))
+    archive = m->initramfs.url || m->initramfs.checksum;
+    if (!archive && !m->rootfs.url && !m->rootfs.checksum) {
+        /* Without an agent a kernel may be all there is: which, a VM's kernel_override says. */
+        if (!manifest_has_agent(m)) return settle_format(&m->rootfs, err);
         return vl_fail(
             err, VL_INVALID,
             "initramfs.url and rootfs.url are missing: write the path of an archive or of a disk image (fledge "
             "build does)");
-    if (!disk) {
+    }
+    if (archive) {
         if ((r = settle_url(m->initramfs.url, "initramfs", err)) < 0) return r;
         if ((r = settle_checksum(&m->initramfs.checksum, "initramfs", err)) < 0) return r;
         free(take_ptr(m->rootfs.checksum)); /* without effect, nobody shall look for its blob */

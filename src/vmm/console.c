@@ -100,14 +100,12 @@ static void keep_line(const char *text, size_t len, const char *at, char *ret, s
 {
     auto_strbuf shown = {0};
     const char *end = at;
-    size_t n;
 
     while (end < text + len && *end != '\r' && *end != '\n')
         end++;
     strbuf_add_printable(&shown, at, (size_t)(end - at));
     if (shown.failed || !shown.data) return;
-    n = shown.len < size ? shown.len : size - 1;
-    (void)strf(ret, size, "%.*s", (int)utf8_prefix(shown.data, n), shown.data);
+    (void)strf(ret, size, "%.*s", utf8_cut(shown.data, size - 1), shown.data);
 }
 
 /* Where kestrel could not start the workload its last line says why; with code 125 it did not even get there. */

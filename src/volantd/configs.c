@@ -104,18 +104,11 @@ static void changed(void *arg, int r, const struct vl_error *err, struct vm *vm)
     api_resume(req);
 }
 
-/* A replica has what its deployment has. */
 static struct vm *changeable(struct api *api, const struct api_req *req, struct vl_error *err)
 {
     struct vm *vm = api_vm(api, req, err);
-    struct vm_view v;
 
-    if (!vm) return NULL;
-    engine_vm_view(vm, &v);
-    if (!v.deployment || !*v.deployment) return vm;
-    vl_fail(err, VL_CONFLICT, "vm '%s' is a replica of deployment '%s': change that, `volar deployments update %s`",
-            v.name, v.deployment, v.deployment);
-    return NULL;
+    return vm && engine_vm_check_own(vm, err) == 0 ? vm : NULL;
 }
 
 enum api_end config_change(struct api *api, struct api_req *req, struct vl_error *err)
