@@ -13,8 +13,8 @@
 set -euo pipefail
 export LC_ALL=C
 
-readonly marker=volant-room-for-an-initramfs
-readonly room=2097152
+# shellcheck source=kernel/room.sh
+. "$(dirname "${BASH_SOURCE[0]}")/room.sh"
 # The first word of a legacy LZ4 stream. Linux skips it wherever a chunk may
 # begin: that is how a shorter payload is brought to the length of the first.
 readonly magic='\x02\x21\x4c\x18'
@@ -83,13 +83,13 @@ bake() {
     dd if="$template" bs=64K iflag=skip_bytes,count_bytes skip=$start count=$length status=none |
         lz4 -q -d - >"$work/payload" ||
         die "$template does not unpack: build it anew (make kernel)"
-    at=$(grep -obUaF -m 1 "$marker" "$work/payload" | head -n 1 | cut -d : -f 1)
+    at=$(grep -obUaF -m 1 "$room_marker" "$work/payload" | head -n 1 | cut -d : -f 1)
     [ -n "$at" ] || die "$template has no room for an initramfs: build it anew (make kernel)"
     archive >"$work/archive"
     size=$(stat -c %s "$work/archive")
-    [ "$size" -le $room ] || die "kestrel makes $size bytes of initramfs, the kernel has room for $room
-remedy: raise room_size in kernel/build.sh, and room here"
-    truncate -s $room "$work/archive"
+    [ "$size" -le "$room_size" ] || die "kestrel makes $size bytes of initramfs, the kernel has room for $room_size
+remedy: raise room_size in kernel/room.sh, and recipe in kernel/build.sh"
+    truncate -s "$room_size" "$work/archive"
     dd if="$work/archive" of="$work/payload" bs=64K oflag=seek_bytes seek="$at" conv=notrunc status=none
     lz4 -q -l -9 - <"$work/payload" >"$work/packed"
     spare=$((length - $(stat -c %s "$work/packed")))

@@ -26,12 +26,11 @@ readonly recipe=2
 # Lines make prints for the present configuration: for the progress display alone.
 readonly steps_expected=1975
 readonly template=bzImage-template
-# What bake.sh looks for in the template, and how much room it finds there.
-readonly room_marker=volant-room-for-an-initramfs
-readonly room_size=2097152
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
+# shellcheck source=kernel/room.sh
+. "$here/room.sh"
 readonly defconfig=$here/${name}_defconfig
 readonly required=$here/required.config
 readonly cache=${VOLANT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/volant}/kernel
