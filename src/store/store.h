@@ -237,6 +237,19 @@ int store_artifact_delete(struct store_tx *tx, const char *plugin, const char *v
 int store_artifact_each(struct store_tx *tx, const char *plugin, const char *version, const char *name,
                         int (*fn)(void *arg, struct artifact_row *row), void *arg, struct vl_error *err);
 
+/* --- tokens.c: who may use the API over TCP ----------------------------------------------------------------------- */
+struct token_row {
+    char *name, *role; /* "read", "operate", "admin" */
+    char *hash;        /* SHA-256 of the token, 64 hex digits: the token itself is nowhere */
+    int64_t created_ms;
+};
+void token_row_done(struct token_row *r);
+/* Name taken: VL_CONFLICT. */
+int store_token_insert(struct store_tx *tx, const struct token_row *row, struct vl_error *err);
+int store_token_delete(struct store_tx *tx, const char *name, struct vl_error *err); /* VL_NOT_FOUND */
+/* By name; as store_vm_each. */
+int store_token_each(struct store_tx *tx, int (*fn)(void *arg, struct token_row *row), void *arg, struct vl_error *err);
+
 /* --- events.c: what happened, in the same transaction that made it true ------------------------------------------ */
 #define STORE_EVENTS_KEPT 10000
 /* Appends, and drops the oldest above STORE_EVENTS_KEPT. */
