@@ -70,6 +70,9 @@ struct mcp_server {
     const char *name, *version, *instructions;
     const struct mcp_tool *tools;
     size_t n_tools;
+    /* Whether a tool is for this caller; NULL: all are for everybody. One that is not is not listed, but may be called:
+     * whoever does what is asked then says why not. */
+    bool (*offers)(const struct mcp_call *c, const struct mcp_tool *t);
     const struct mcp_prompt *prompts;
     size_t n_prompts;
     const struct mcp_template *templates;

@@ -118,11 +118,14 @@ static json_t *tool_json(const struct mcp_tool *t)
 
 static enum mcp_end tools_list(struct mcp_call *c)
 {
+    const struct mcp_server *s = c->server;
     json_t *list = json_array();
 
-    for (size_t i = 0; list && i < c->server->n_tools; i++)
-        if (json_array_append_new(list, tool_json(&c->server->tools[i])) < 0) json_decref(take_ptr(list));
-    return answer_page(c, "tools", list, CACHE_PUBLIC, LIST_MS);
+    for (size_t i = 0; list && i < s->n_tools; i++) {
+        if (s->offers && !s->offers(c, &s->tools[i])) continue;
+        if (json_array_append_new(list, tool_json(&s->tools[i])) < 0) json_decref(take_ptr(list));
+    }
+    return answer_page(c, "tools", list, s->offers ? CACHE_PRIVATE : CACHE_PUBLIC, LIST_MS);
 }
 
 static enum mcp_end tools_call(struct mcp_call *c)

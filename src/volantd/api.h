@@ -8,6 +8,7 @@
 #include "volantd/host.h"
 #include "volantd/router.h"
 
+struct access;
 struct mcp_request;
 /* Clients of MCP that are told what changes. */
 struct mcp_hub {
@@ -23,12 +24,16 @@ struct api {
     struct deploy *deploy;
     struct artifacts *artifacts;
     struct pool *pool; /* what blocks in a handler: files of blobs, console logs, QEMU's version */
+    struct access *access;
     const struct vmm_host *host;
     const char *state_dir, *db_path, *socket, *listen /* TCP, "" for none */;
     const char *gateway;                 /* of the VMs' network */
     void (*begin_anew)(struct api *api); /* closes everything once this round is over, and opens it again */
-    int64_t started_ms;                  /* mono_ms */
-    char qemu_version[64];               /* "" until it was asked for */
+    /* Ends what a token has open, as it was revoked; `but` is the request that did it. */
+    void (*drop_caller)(struct api *api, const char *caller, const struct api_req *but);
+    bool open_without_tokens; /* there is TCP, which serves everybody on this host while there are none */
+    int64_t started_ms;       /* mono_ms */
+    char qemu_version[64];    /* "" until it was asked for */
     struct host_cpu cpu;
     struct mcp_hub mcp;
 };
@@ -36,7 +41,8 @@ struct api {
 extern const struct api_route api_routes[];
 extern const size_t api_n_routes;
 
-extern const struct schema repair_schema; /* body of system_repair */
+extern const struct schema repair_schema;        /* body of system_repair */
+extern const struct schema token_request_schema; /* body of tokens_create */
 
 /* For requests that wait for the engine: their `release`. `state` is the struct api. */
 void api_forget(struct api_req *req);
@@ -55,6 +61,10 @@ enum api_end system_repair(struct api *api, struct api_req *req, struct vl_error
 
 enum api_end system_backup(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end system_restore(struct api *api, struct api_req *req, struct vl_error *err);
+
+enum api_end tokens_list(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end tokens_create(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end token_revoke(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end plugins_list(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end plugins_install(struct api *api, struct api_req *req, struct vl_error *err);

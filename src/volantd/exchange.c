@@ -26,7 +26,7 @@ static void wake(struct exchange *x)
     x->suspended = false;
     loop_unwatch(&x->conn->gone);
     MHD_resume_connection(x->conn->mhd);
-    http_run_soon(x->conn->http);
+    http_run_soon(x->conn->listener);
 }
 
 static void client_gone(struct watch *w, uint32_t events)
@@ -55,7 +55,7 @@ static void req_hang_up(struct api_req *req)
 
     if (!x->upgraded) return;
     (void)MHD_upgrade_action(take_ptr(x->upgraded), MHD_UPGRADE_ACTION_CLOSE);
-    http_run_soon(x->conn->http);
+    http_run_soon(x->conn->listener);
 }
 
 static void req_resume(struct api_req *req)
@@ -115,6 +115,19 @@ static void add_headers(struct MHD_Response *r, struct exchange *x)
     if (x->conn->http->closing) (void)MHD_add_response_header(r, "Connection", "close");
 }
 
+/* What the owner of a token changed is for the log, all else for those who look for a fault. */
+static void log_reply(const struct exchange *x)
+{
+    const struct api_req *req = &x->req;
+    const char *path = req->path ? req->path : "?";
+    long long ms = mono_ms() - x->begun_ms;
+
+    if (*req->caller && !str_eq(req->method, "GET") && !str_eq(req->method, "HEAD"))
+        log_info("%s %s status=%u ms=%lld token=%s", req->method, path, req->reply.status, ms, req->caller);
+    else
+        log_debug("%s %s status=%u ms=%lld", req->method, path, req->reply.status, ms);
+}
+
 static enum MHD_Result send_reply(struct exchange *x)
 {
     struct api_reply *reply = &x->req.reply;
@@ -134,8 +147,7 @@ static enum MHD_Result send_reply(struct exchange *x)
     add_headers(r, x);
     result = MHD_queue_response(x->conn->mhd, reply->status, r);
     MHD_destroy_response(r);
-    log_debug("%s %s status=%u ms=%lld", x->req.method, x->req.path ? x->req.path : "?", reply->status,
-              (long long)(mono_ms() - x->begun_ms));
+    log_reply(x);
     conn_deadline(x->conn, REPLY_MS);
     return result;
 }
@@ -143,6 +155,24 @@ static enum MHD_Result send_reply(struct exchange *x)
 static const char *header(const struct exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->conn->mhd, MHD_HEADER_KIND, name);
+}
+
+static enum MHD_Result keep_last(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    const char **wanted = cls;
+
+    (void)kind;
+    if (strcasecmp(name, wanted[0]) == 0) wanted[1] = value;
+    return MHD_YES;
+}
+
+static const char *req_last_header(const struct api_req *req, const char *name)
+{
+    const struct exchange *x = container_of(req, struct exchange, req);
+    const char *wanted[2] = {name, NULL};
+
+    if (x->conn) (void)MHD_get_connection_values(x->conn->mhd, MHD_HEADER_KIND, keep_last, (void *)wanted);
+    return wanted[1];
 }
 
 static const char *req_header(const struct api_req *req, const char *name)
@@ -163,6 +193,7 @@ struct exchange *exchange_new(const char *target)
     x->next_reward = BODY_REWARD;
     x->req.resume = req_resume;
     x->req.header = req_header;
+    x->req.last_header = req_last_header;
     x->req.hang_up = req_hang_up;
     if ((x->target = strdup(target))) return x;
     free(x);
@@ -181,19 +212,21 @@ static bool refused(struct exchange *x, const char *method)
 {
     struct api_req *req = &x->req;
     const struct http *h = x->conn->http;
-    const char *length = header(x, "Content-Length"), *text;
+    const char *length = header(x, "Content-Length");
     struct vl_error err = {0};
 
     if (api_req_init(req, method, x->target, &err) < 0) {
         api_fail(req, &err);
     } else if (h->closing) {
         (void)api_error(req, 503, "volantd is stopping");
-    } else if ((text = access_refusal(req->tcp, header(x, "Host"), header(x, "Origin")))) {
-        (void)api_error(req, 403, text);
+    } else if (!access_admit(h->access, req)) {
+        log_debug("%s %s is refused: %u", method, req->path, req->reply.status);
     } else if (length && parse_u64(length, 0, INT64_MAX, &req->body_length) < 0) {
         (void)api_error(req, 400, "the Content-Length header is not a number of bytes");
     } else if (!(x->route = router_find(h->routes, h->n_routes, req))) {
         log_debug("no route for %s %s", method, req->path);
+    } else if (!access_allows(req, x->route->role)) {
+        log_info("%s %s is refused: token '%s' has the role %s", method, req->path, req->caller, role_name(req->role));
     } else if (x->route->body == BODY_STREAMED) {
         (void)router_run(h->api, req, x->route->fn);
         return !req->sink;
@@ -209,7 +242,7 @@ enum MHD_Result exchange_begin(struct exchange *x, struct conn *c, const char *m
 {
     x->conn = c;
     x->begun = true;
-    x->req.tcp = c->tcp;
+    x->req.peer = c->peer;
     c->exchange = x;
     conn_deadline(c, BODY_MS);
     if (!refused(x, method)) return MHD_YES;

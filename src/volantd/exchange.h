@@ -10,30 +10,32 @@ struct listener {
     struct watch watch;
     struct timer pause; /* out of descriptors: try again later */
     int fd;
-    bool tcp;
+    struct api_peer kind; /* of its connections, but for the address */
+    unsigned n_conns;     /* so that no listener starves another */
+    struct MHD_Daemon *mhd;
+    struct watch run;   /* its epoll descriptor */
+    struct timer again; /* it has more to do than one run did */
 };
 
 struct http {
     struct loop *loop;
     struct api *api;
+    const struct access *access;
     const struct api_route *routes;
     size_t n_routes;
-    struct MHD_Daemon *mhd;
-    struct watch watch; /* its epoll descriptor */
-    struct timer again; /* it has more to do than one run did */
     struct listener listeners[HTTP_LISTENERS_MAX];
     size_t n_listeners;
     struct conn *conns;
-    unsigned n_conns[2]; /* Unix, TCP: neither can starve the other */
     bool closing;
 };
 
 struct conn {
     struct http *http;
+    struct listener *listener;
     struct conn *next, **prev;
     struct MHD_Connection *mhd;
     int fd; /* the library's */
-    bool tcp;
+    struct api_peer peer;
     struct timer deadline; /* of what the client has to do next */
     struct watch gone;     /* while suspended, when the library does not look */
     struct exchange *exchange;
@@ -53,7 +55,7 @@ struct exchange {
 };
 
 /* A connection was resumed, which the library does not notice by itself. */
-void http_run_soon(struct http *h);
+void http_run_soon(struct listener *l);
 /* The client's time for its next duty, from now; 0: it has none. */
 void conn_deadline(struct conn *c, int ms);
 

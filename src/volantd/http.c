@@ -6,12 +6,14 @@
 #include "volantd/http.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "volantd/exchange.h"
+#include "volantd/tls.h"
 
 #define CONN_POOL_BYTES (4ul * 1024)
 #define HEAD_MS         30000 /* from accept or the last reply to a complete head */
@@ -25,36 +27,36 @@
 static void run_again(struct timer *t);
 
 /* Uploads make it come back with more to do at once; a bounded number of runs is saved the way through the loop. */
-static void run(struct http *h)
+static void run(struct listener *l)
 {
     MHD_UNSIGNED_LONG_LONG ms;
     bool more;
     int runs = 0;
 
     do {
-        (void)MHD_run(h->mhd);
-        more = MHD_get_timeout(h->mhd, &ms) == MHD_YES;
+        (void)MHD_run(l->mhd);
+        more = MHD_get_timeout(l->mhd, &ms) == MHD_YES;
     } while (more && ms == 0 && ++runs < RUNS_MAX);
     if (!more)
-        loop_untimer(&h->again);
-    else if (loop_timer(h->loop, &h->again, mono_ms() + (int64_t)ms, run_again) < 0)
+        loop_untimer(&l->again);
+    else if (loop_timer(l->http->loop, &l->again, mono_ms() + (int64_t)ms, run_again) < 0)
         log_err("http: no memory for a timer");
 }
 
 static void run_again(struct timer *t)
 {
-    run(container_of(t, struct http, again));
+    run(container_of(t, struct listener, again));
 }
 
-void http_run_soon(struct http *h)
+void http_run_soon(struct listener *l)
 {
-    if (loop_timer(h->loop, &h->again, mono_ms(), run_again) < 0) log_err("http: no memory for a timer");
+    if (loop_timer(l->http->loop, &l->again, mono_ms(), run_again) < 0) log_err("http: no memory for a timer");
 }
 
 static void run_readable(struct watch *w, uint32_t events)
 {
     (void)events;
-    run(container_of(w, struct http, watch));
+    run(container_of(w, struct listener, run));
 }
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
@@ -75,25 +77,24 @@ void conn_deadline(struct conn *c, int ms)
         (void)shutdown(c->fd, SHUT_RDWR);
 }
 
-static bool is_tcp(int fd)
-{
-    struct sockaddr_storage addr = {0};
-    socklen_t len = sizeof(addr);
-
-    return getsockname(fd, (void *)&addr, &len) < 0 || addr.ss_family != AF_UNIX;
-}
-
-static struct conn *conn_new(struct http *h, struct MHD_Connection *mhd)
+static struct conn *conn_new(struct listener *l, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *client = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct http *h = l->http;
     struct conn *c = info ? calloc(1, sizeof(*c)) : NULL;
 
     if (!c) return NULL; /* its requests are refused */
     c->http = h;
+    c->listener = l;
     c->mhd = mhd;
     c->fd = info->connect_fd;
-    c->tcp = is_tcp(c->fd);
-    h->n_conns[c->tcp]++;
+    c->peer = l->kind;
+    if (c->peer.tcp && (!client || net_addr_of(client->client_addr, &c->peer.addr) < 0)) {
+        free(c);
+        return NULL;
+    }
+    l->n_conns++;
     if ((c->next = h->conns)) c->next->prev = &c->next;
     c->prev = &h->conns;
     h->conns = c;
@@ -105,7 +106,7 @@ static void conn_free(struct conn *c)
 {
     loop_untimer(&c->deadline);
     loop_unwatch(&c->gone);
-    c->http->n_conns[c->tcp]--;
+    c->listener->n_conns--;
     if (c->next) c->next->prev = c->prev;
     *c->prev = c->next;
     free(c);
@@ -120,6 +121,13 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
         conn_free(*context);
         *context = NULL;
     }
+}
+
+void http_drop(struct http *h, const char *caller, const struct api_req *but)
+{
+    for (struct conn *c = h->conns; c; c = c->next)
+        if (c->exchange && &c->exchange->req != but && str_eq(c->exchange->req.caller, caller))
+            (void)shutdown(c->fd, SHUT_RDWR); /* the library sees the end and cleans up */
 }
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
@@ -169,7 +177,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **context, 
 
 /* --- listeners ---------------------------------------------------------------------------------------------------- */
 
-static void refuse(int fd)
+static void refuse(const struct listener *l, int fd)
 {
     static const char body[] = "{\"error\":\"volantd has all the connections it can serve: try again in a moment\"}";
     char text[512];
@@ -178,7 +186,7 @@ static void refuse(int fd)
                  "Content-Type: application/json; charset=utf-8\r\nContent-Length: %zu\r\n\r\n%s",
                  strlen(body), body);
 
-    if (n > 0) (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0 && !l->kind.tls) (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)close(fd);
 }
 
@@ -215,23 +223,99 @@ static void listener_ready(struct watch *w, uint32_t events)
             break;
         }
         if (fd < 0) break; /* none left, or one that went away before we looked */
-        if (l->http->n_conns[l->tcp] >= HTTP_CONNS_MAX)
-            refuse(fd);
-        else if (MHD_add_connection(l->http->mhd, fd, (void *)&addr, len) != MHD_YES) /* which closed it */
+        if (l->n_conns >= HTTP_CONNS_MAX)
+            refuse(l, fd);
+        else if (MHD_add_connection(l->mhd, fd, (void *)&addr, len) != MHD_YES) /* which closed it */
             log_warn("http: a connection could not be added: %s", vl_strerror(errno));
     }
-    run(l->http);
+    run(l);
 }
 
-int http_listen(struct http *h, int fd, bool tcp, struct vl_error *err)
+/* What clients of a listening socket are known by. */
+static int kind_of(int fd, bool tls, struct api_peer *ret)
+{
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+
+    *ret = (struct api_peer){.tls = tls};
+    if (getsockname(fd, (void *)&addr, &len) < 0) return -errno;
+    if (addr.ss_family == AF_UNIX) return 0;
+    ret->tcp = true;
+    if (net_addr_of((void *)&addr, &ret->addr) < 0) return -EAFNOSUPPORT;
+    ret->loopback = net_addr_is_loopback(&ret->addr);
+    return 0;
+}
+
+static void on_library_error(void *cls, const char *fmt, va_list args)
+{
+    char text[300];
+    int n = vsnprintf(text, sizeof(text), fmt, args);
+
+    (void)cls;
+    if (n > 0) log_debug("http: %.*s", (int)strcspn(text, "\n"), text); /* about one connection each */
+}
+
+static struct MHD_Daemon *start(struct listener *l, const struct tls *tls)
+{
+    const struct MHD_OptionItem with_tls[] =
+        {
+            {MHD_OPTION_HTTPS_MEM_CERT, 0, tls ? tls->cert : NULL},
+            {MHD_OPTION_HTTPS_MEM_KEY, 0, tls ? tls->key : NULL},
+            {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+            {MHD_OPTION_END, 0, NULL},
+        },
+                                without[] = {{MHD_OPTION_END, 0, NULL}};
+
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET |
+                                MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0),
+                            0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_error, NULL,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)(HTTP_CONNS_MAX + ACCEPTS_MAX), MHD_OPTION_URI_LOG_CALLBACK, on_target, l,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                            l, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, tls ? with_tls : without,
+                            MHD_OPTION_END);
+}
+
+static void listener_close(struct listener *l)
+{
+    loop_untimer(&l->pause);
+    loop_unwatch(&l->watch);
+    closep(&l->fd);
+}
+
+static void listener_done(struct listener *l)
+{
+    listener_close(l);
+    loop_untimer(&l->again);
+    loop_unwatch(&l->run);
+    if (l->mhd) MHD_stop_daemon(l->mhd);
+}
+
+static int listener_begin(struct listener *l, const struct tls *tls, struct vl_error *err)
+{
+    const union MHD_DaemonInfo *info;
+    int r;
+
+    if ((r = kind_of(l->fd, tls != NULL, &l->kind)) < 0) return vl_fail_errno(err, r, "serve a socket");
+    if (!(l->mhd = start(l, tls)))
+        return vl_fail(err, VL_INTERNAL, "libmicrohttpd does not start%s", tls ? " with this certificate and key" : "");
+    if (!(info = MHD_get_daemon_info(l->mhd, MHD_DAEMON_INFO_EPOLL_FD)))
+        return vl_fail(err, VL_INTERNAL, "libmicrohttpd has no epoll descriptor");
+    if ((r = loop_watch(l->http->loop, &l->run, info->epoll_fd, EPOLLIN, run_readable)) < 0 ||
+        (r = loop_watch(l->http->loop, &l->watch, l->fd, EPOLLIN, listener_ready)) < 0)
+        return vl_fail_errno(err, r, "watch the listening socket");
+    return 0;
+}
+
+int http_listen(struct http *h, int fd, const struct tls *tls, struct vl_error *err)
 {
     struct listener *l = &h->listeners[h->n_listeners];
     int r;
 
-    *l = (struct listener){.http = h, .fd = fd, .tcp = tcp};
-    if ((r = loop_watch(h->loop, &l->watch, fd, EPOLLIN, listener_ready)) < 0) {
-        (void)close(fd);
-        return vl_fail_errno(err, r, "watch the listening socket");
+    *l = (struct listener){.http = h, .fd = fd};
+    if ((r = listener_begin(l, tls, err)) < 0) {
+        listener_done(l);
+        return r;
     }
     h->n_listeners++;
     return 0;
@@ -239,31 +323,14 @@ int http_listen(struct http *h, int fd, bool tcp, struct vl_error *err)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static struct MHD_Daemon *start(struct http *h)
+int http_new(struct loop *l, struct api *api, const struct access *access, const struct api_route *routes,
+             size_t n_routes, struct http **ret, struct vl_error *err)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET, 0,
-                            NULL, NULL, on_request, h, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_POOL_BYTES,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * HTTP_CONNS_MAX + ACCEPTS_MAX),
-                            MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-                            MHD_OPTION_END);
-}
-
-int http_new(struct loop *l, struct api *api, const struct api_route *routes, size_t n_routes, struct http **ret,
-             struct vl_error *err)
-{
-    auto_(http_freep) struct http *h = calloc(1, sizeof(*h));
-    const union MHD_DaemonInfo *info;
-    int r;
+    struct http *h = calloc(1, sizeof(*h));
 
     if (!h) return vl_fail_errno(err, ENOMEM, "HTTP");
-    *h = (struct http){.loop = l, .api = api, .routes = routes, .n_routes = n_routes};
-    if (!(h->mhd = start(h))) return vl_fail(err, VL_INTERNAL, "libmicrohttpd does not start");
-    if (!(info = MHD_get_daemon_info(h->mhd, MHD_DAEMON_INFO_EPOLL_FD)))
-        return vl_fail(err, VL_INTERNAL, "libmicrohttpd has no epoll descriptor");
-    if ((r = loop_watch(l, &h->watch, info->epoll_fd, EPOLLIN, run_readable)) < 0)
-        return vl_fail_errno(err, r, "watch HTTP");
-    *ret = take_ptr(h);
+    *h = (struct http){.loop = l, .api = api, .access = access, .routes = routes, .n_routes = n_routes};
+    *ret = h;
     return 0;
 }
 
@@ -282,11 +349,14 @@ static void answer_all(struct http *h)
     for (struct conn *c = h->conns; c; c = c->next)
         if (c->exchange) exchange_stop(c->exchange);
     do {
-        struct pollfd p = {.fd = h->watch.fd, .events = POLLIN};
+        struct pollfd p[HTTP_LISTENERS_MAX];
 
-        (void)MHD_run(h->mhd);
+        for (size_t i = 0; i < h->n_listeners; i++) {
+            p[i] = (struct pollfd){.fd = h->listeners[i].run.fd, .events = POLLIN};
+            (void)MHD_run(h->listeners[i].mhd);
+        }
         if (!any_exchange(h)) break;
-        (void)poll(&p, 1, 10);
+        (void)poll(p, (nfds_t)h->n_listeners, 10);
     } while (mono_ms() < until);
 }
 
@@ -294,14 +364,10 @@ void http_free(struct http *h)
 {
     if (!h) return;
     h->closing = true;
-    for (size_t i = 0; i < h->n_listeners; i++) {
-        loop_untimer(&h->listeners[i].pause);
-        loop_unwatch(&h->listeners[i].watch);
-        (void)close(h->listeners[i].fd);
-    }
-    if (h->mhd) answer_all(h);
-    loop_untimer(&h->again);
-    loop_unwatch(&h->watch);
-    if (h->mhd) MHD_stop_daemon(h->mhd);
+    for (size_t i = 0; i < h->n_listeners; i++)
+        listener_close(&h->listeners[i]);
+    answer_all(h);
+    for (size_t i = 0; i < h->n_listeners; i++)
+        listener_done(&h->listeners[i]);
     free(h);
 }

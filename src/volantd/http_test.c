@@ -115,14 +115,15 @@ static enum api_end upload(struct api *api, struct api_req *req, struct vl_error
 }
 
 static const struct api_route routes[] = {
-    {"GET", "/hello", hello, BODY_KEPT},          {"POST", "/echo", echo, BODY_KEPT},
-    {"POST", "/fail/:name", conflict, BODY_KEPT}, {"GET", "/suspend", suspend, BODY_KEPT},
-    {"GET", "/stream", stream, BODY_KEPT},        {"PUT", "/upload/:name", upload, BODY_STREAMED},
+    {"GET", "/hello", ROLE_READ, hello, BODY_KEPT},          {"POST", "/echo", ROLE_READ, echo, BODY_KEPT},
+    {"POST", "/fail/:name", ROLE_READ, conflict, BODY_KEPT}, {"GET", "/suspend", ROLE_READ, suspend, BODY_KEPT},
+    {"GET", "/stream", ROLE_READ, stream, BODY_KEPT},        {"PUT", "/upload/:name", ROLE_READ, upload, BODY_STREAMED},
 };
 
 struct fixture {
     struct loop *loop;
     struct http *http;
+    struct access *access;
     struct api api;
     char dir[32], path[64];
     int client;
@@ -139,6 +140,7 @@ static int connect_client(const struct fixture *f)
 
 static int setup(void **state)
 {
+    static const struct access_rules rules;
     struct fixture *f = calloc(1, sizeof(*f));
     struct vl_error err = {0};
     int fd;
@@ -148,9 +150,10 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->dir));
     (void)strf(f->path, sizeof(f->path), "%s/s", f->dir);
     assert_int_equal(loop_new(&f->loop), 0);
-    assert_int_equal(http_new(f->loop, &f->api, routes, ARRAY_LEN(routes), &f->http, &err), 0);
+    assert_int_equal(access_new(NULL, &rules, &f->access, &err), 0);
+    assert_int_equal(http_new(f->loop, &f->api, f->access, routes, ARRAY_LEN(routes), &f->http, &err), 0);
     assert_true((fd = unix_listen(f->path, 16, 0600)) >= 0);
-    assert_int_equal(http_listen(f->http, fd, false, &err), 0);
+    assert_int_equal(http_listen(f->http, fd, NULL, &err), 0);
     f->client = connect_client(f);
     *state = f;
     return 0;
@@ -162,6 +165,7 @@ static int teardown(void **state)
 
     if (f->client >= 0) (void)close(f->client);
     http_free(f->http);
+    access_free(f->access);
     loop_free(f->loop);
     strbuf_done(&f->got);
     (void)unlink(f->path);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "volantd/access.h"
 
 #define PIECE (16ul * 1024)
 
@@ -64,7 +65,9 @@ enum api_end inner_begin(struct inner *i, struct api *api, const struct api_req 
     enum api_end end;
 
     i->api = api;
-    i->req.tcp = outer->tcp;
+    i->req.peer = outer->peer;
+    i->req.role = outer->role;
+    memcpy(i->req.caller, outer->caller, sizeof(i->req.caller));
     i->req.resume = resumed;
     if (api_req_init(&i->req, method, target, err) < 0) return API_FAILED;
     if (body && !(text = json_text(body))) {
@@ -72,7 +75,8 @@ enum api_end inner_begin(struct inner *i, struct api *api, const struct api_req 
         return API_FAILED;
     }
     if (text) strbuf_adds(&i->req.body, text);
-    if (!(route = router_find(api_routes, api_n_routes, &i->req))) return API_DONE;
+    if (!(route = router_find(api_routes, api_n_routes, &i->req)) || !access_allows(&i->req, route->role))
+        return API_DONE;
     end = router_run(api, &i->req, route->fn);
     return end == API_STREAM && !pump(i) ? API_SUSPENDED : end == API_SUSPENDED ? API_SUSPENDED : API_DONE;
 }

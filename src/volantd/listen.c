@@ -5,11 +5,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/io.h"
 #include "base/str.h"
-#include "volantd/access.h"
+#include "net/cidr.h"
 
 #define BACKLOG   128
 #define GROUP_MAX (1024ul * 1024) /* bytes of /etc/group */
@@ -23,31 +24,26 @@ int listen_parse(const char *text, const char *what, struct listen_addr *ret, st
 {
     const char *colon = strrchr(text, ':');
     size_t n = colon ? (size_t)(colon - text) : 0;
-    char host[64];
-    uint32_t addr = INADDR_LOOPBACK;
-    uint64_t port;
     struct listen_addr a = {0};
+    struct net_addr addr;
+    uint64_t port;
 
-    if (n == 0 || strf(host, sizeof(host), "%.*s", (int)n, text) < 0 || parse_u64(colon + 1, 0, 65535, &port) < 0)
+    if (n == 0 || parse_u64(colon + 1, 0, 65535, &port) < 0) return fail_form(text, what, err);
+    if (n == strlen("localhost") && strncasecmp(text, "localhost", n) == 0)
+        (void)net_addr_parse("127.0.0.1", strlen("127.0.0.1"), &addr);
+    else if ((*text != '[' && memchr(text, ':', n)) || net_addr_parse(text, n, &addr) < 0)
         return fail_form(text, what, err);
-    if (!access_is_loopback(host, n))
-        return vl_fail(
-            err, VL_INVALID,
-            "%s is '%.80s': only loopback addresses are allowed (127.0.0.1, localhost, [::1]), as this version "
-            "has neither tokens nor TLS; reach it from elsewhere through ssh -L",
-            what, text);
-    if (host[0] == '[') {
+    if (*text == '[') {
         struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&a.addr;
 
-        *in6 = (struct sockaddr_in6){
-            .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+        *in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+        memcpy(&in6->sin6_addr, addr.bytes, sizeof(addr.bytes));
         a.len = sizeof(*in6);
     } else {
         struct sockaddr_in *in = (struct sockaddr_in *)(void *)&a.addr;
 
-        (void)parse_ipv4(host, &addr); /* "localhost" leaves 127.0.0.1 */
-        *in = (struct sockaddr_in){
-            .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(addr)};
+        *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+        memcpy(&in->sin_addr, addr.bytes + sizeof(addr.bytes) - sizeof(in->sin_addr), sizeof(in->sin_addr));
         a.len = sizeof(*in);
     }
     *ret = a;
@@ -58,23 +54,22 @@ void listen_text(const struct listen_addr *a, char ret[static 64])
 {
     const struct sockaddr_in *in = (const void *)&a->addr;
     const struct sockaddr_in6 *in6 = (const void *)&a->addr;
-    char ip[16];
+    char ip[INET6_ADDRSTRLEN] = "";
 
     if (a->addr.ss_family == AF_INET6) {
-        (void)strf(ret, 64, "[::1]:%u", ntohs(in6->sin6_port));
+        (void)inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
+        (void)strf(ret, 64, "[%s]:%u", ip, ntohs(in6->sin6_port));
         return;
     }
-    format_ipv4(ntohl(in->sin_addr.s_addr), ip);
+    (void)inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
     (void)strf(ret, 64, "%s:%u", ip, ntohs(in->sin_port));
 }
 
 bool listen_is_loopback(const struct listen_addr *a)
 {
-    const struct sockaddr_in *in = (const void *)&a->addr;
-    const struct sockaddr_in6 *in6 = (const void *)&a->addr;
+    struct net_addr addr;
 
-    if (a->addr.ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-    return a->addr.ss_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    return net_addr_of((const void *)&a->addr, &addr) == 0 && net_addr_is_loopback(&addr);
 }
 
 int listen_tcp(const struct listen_addr *a, int *ret_fd, char ret_text[static 64], struct vl_error *err)
@@ -82,11 +77,13 @@ int listen_tcp(const struct listen_addr *a, int *ret_fd, char ret_text[static 64
     auto_close int fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct listen_addr bound = *a;
     char text[64];
-    int on = 1;
+    int on = 1, only = 1;
 
     listen_text(a, text);
     if (fd < 0) return vl_fail_errno(err, errno, "listen on %s", text);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (a->addr.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) < 0)
+        return vl_fail_errno(err, errno, "listen on %s", text);
     if (bind(fd, (const void *)&a->addr, a->len) < 0) {
         if (errno == EADDRINUSE)
             return vl_fail(err, VL_CONFLICT, "cannot listen on %s: the port is taken; choose another by --listen",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where volantd listens: its Unix socket, and loopback TCP where that is asked for. */
+/* Where volantd listens: its Unix socket, and TCP where that is asked for. */
 #pragma once
 #include <sys/socket.h>
 
@@ -10,8 +10,8 @@ struct listen_addr {
     socklen_t len;
 };
 /*
- * "127.0.0.1:7777", "localhost:7777" or "[::1]:7777"; port 0 takes any free one. VL_INVALID begins with `what` and says
- * why other addresses are refused.
+ * "127.0.0.1:7777", "localhost:7777", "[::1]:7777", "0.0.0.0:7777"; port 0 takes any free one. VL_INVALID begins with
+ * `what`.
  */
 int listen_parse(const char *text, const char *what, struct listen_addr *ret, struct vl_error *err);
 /* As listen_parse takes it. */

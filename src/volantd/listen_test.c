@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/str.h"
 #include "base/unit.h"
 
 static void loopback_addresses_are_taken(void **state)
@@ -33,15 +34,12 @@ static void loopback_addresses_are_taken(void **state)
     }
 }
 
-static void other_addresses_are_refused(void **state)
+static void what_is_no_address_is_refused(void **state)
 {
     static const struct {
         const char *text, *says;
     } table[] = {
-        {"0.0.0.0:7777", "only loopback"},
-        {"192.168.1.1:7777", "only loopback"},
-        {"[::]:7777", "only loopback"},
-        {"example.org:80", "only loopback"},
+        {"example.org:80", "not ADDRESS:PORT"},
         {"127.0.0.1", "not ADDRESS:PORT"},
         {":7777", "not ADDRESS:PORT"},
         {"127.0.0.1:", "not ADDRESS:PORT"},
@@ -49,8 +47,8 @@ static void other_addresses_are_refused(void **state)
         {"127.0.0.1:x", "not ADDRESS:PORT"},
         {"", "not ADDRESS:PORT"},
         {"7777", "not ADDRESS:PORT"},
-        {"::1:7777", "only loopback"},
-        {"http://127.0.0.1:7777", "only loopback"},
+        {"::1:7777", "not ADDRESS:PORT"},
+        {"http://127.0.0.1:7777", "not ADDRESS:PORT"},
     };
 
     (void)state;
@@ -63,6 +61,27 @@ static void other_addresses_are_refused(void **state)
         assert_non_null(strstr(err.msg, "--listen is '"));
         assert_non_null(strstr(err.msg, table[i].says));
         assert_int_equal(a.len, 4711);
+    }
+}
+
+static void other_addresses_are_known_as_such(void **state)
+{
+    static const struct {
+        const char *text;
+        bool loopback;
+    } table[] = {{"127.9.9.9:1", true}, {"[::1]:1", true},      {"localhost:1", true},     {"0.0.0.0:7777", false},
+                 {"[::]:7777", false},  {"192.0.2.1:7", false}, {"[2001:db8::1]:7", false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct vl_error err = {0};
+        struct listen_addr a;
+        char text[64];
+
+        assert_int_equal(listen_parse(table[i].text, "--listen", &a, &err), 0);
+        assert_int_equal(listen_is_loopback(&a), table[i].loopback);
+        listen_text(&a, text);
+        if (!str_eq(table[i].text, "localhost:1")) assert_string_equal(text, table[i].text);
     }
 }
 
@@ -106,7 +125,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loopback_addresses_are_taken),
-        cmocka_unit_test(other_addresses_are_refused),
+        cmocka_unit_test(what_is_no_address_is_refused),
+        cmocka_unit_test(other_addresses_are_known_as_such),
         cmocka_unit_test(taken_ports_are_conflicts),
         cmocka_unit_test(groups_are_found),
     };

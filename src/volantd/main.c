@@ -20,6 +20,7 @@
 #include "volantd/settings.h"
 #include "volantd/sockets.h"
 #include "volantd/systemd.h"
+#include "volantd/tls.h"
 
 #define WORKERS        8 /* jobs of VMs at once */
 #define API_WORKERS    2 /* what blocks in handlers */
@@ -50,6 +51,8 @@ struct daemon {
     struct deploy *deploy;
     struct pool *pool;
     struct api api;
+    struct access *access;
+    struct tls tls;
     struct http *http;
     struct systemd *systemd;
     bool again; /* the registry is replaced */
@@ -244,12 +247,47 @@ static void status_line(void *arg, char *buf, size_t size)
     systemd_status_text(&summary, buf, size);
 }
 
+static void drop_caller(struct api *api, const char *caller, const struct api_req *but)
+{
+    http_drop(container_of(api, struct daemon, api)->http, caller, but);
+}
+
 /* The sockets stay the process's: each round serves copies. */
-static int serve_socket(struct daemon *d, int fd, bool tcp, struct vl_error *err)
+static int serve_socket(struct daemon *d, int fd, const struct tls *tls, struct vl_error *err)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-    return copy < 0 ? vl_fail_errno(err, errno, "serve a socket") : http_listen(d->http, copy, tcp, err);
+    return copy < 0 ? vl_fail_errno(err, errno, "serve a socket") : http_listen(d->http, copy, tls, err);
+}
+
+/* Other machines get TLS, and nobody without a token. */
+static int check_access(const struct daemon *d, struct vl_error *err)
+{
+    const struct settings *s = &d->settings;
+    bool given = d->sockets->tcp_fd >= 0;
+    bool remote = given ? !d->sockets->loopback : s->listen && !listen_is_loopback(&s->listen_addr);
+    const char *address = given ? d->sockets->listen : s->listen;
+
+    if (!remote && address && *address && !access_has_tokens(d->access))
+        log_warn("every user of this host can control VMs through %s: `volar tokens create` ends that", address);
+    if (!remote) return 0;
+    if (!d->tls.cert)
+        return vl_fail(err, VL_INVALID, "%s is not loopback: serving it needs TLS (--tls-cert and --tls-key)", address);
+    if (!access_has_tokens(d->access))
+        return vl_fail(err, VL_INVALID,
+                       "%s is not loopback: serving it needs a token; start volantd without it and make one by `volar "
+                       "tokens create NAME --role admin`",
+                       address);
+    return 0;
+}
+
+static int open_access(struct daemon *d, struct vl_error *err)
+{
+    const struct access_rules *rules = &d->settings.access;
+    int r;
+
+    if (rules->tls_cert && (r = tls_load(rules->tls_cert, rules->tls_key, &d->tls, err)) < 0) return r;
+    return access_new(d->store, rules, &d->access, err);
 }
 
 static int open_listeners(struct daemon *d, struct vl_error *err)
@@ -258,7 +296,9 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
     const struct systemd_config systemd = {.loop = d->loop, .store = d->store, .status = status_line, .arg = d};
     int r;
 
-    if ((r = sockets_open(d->sockets, s->paths.socket, s->listen ? &s->listen_addr : NULL, err)) < 0) return r;
+    if ((r = open_access(d, err)) < 0 || (r = check_access(d, err)) < 0 ||
+        (r = sockets_open(d->sockets, s->paths.socket, s->listen ? &s->listen_addr : NULL, err)) < 0)
+        return r;
     d->api = (struct api){
         .loop = d->loop,
         .store = d->store,
@@ -267,6 +307,9 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
         .deploy = d->deploy,
         .artifacts = d->artifacts,
         .pool = d->pool,
+        .access = d->access,
+        .drop_caller = drop_caller,
+        .open_without_tokens = d->sockets->tcp_fd >= 0 && d->sockets->loopback,
         .host = &d->host,
         .state_dir = s->paths.state_dir,
         .db_path = s->db_path,
@@ -277,12 +320,10 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
         .started_ms = mono_ms(),
     };
     engine_observe(d->engine, mcp_vm_changed, &d->api);
-    if ((r = http_new(d->loop, &d->api, api_routes, api_n_routes, &d->http, err)) < 0) return r;
-    if (d->sockets->tcp_fd >= 0) {
-        if ((r = serve_socket(d, d->sockets->tcp_fd, true, err)) < 0) return r;
-        log_warn("every user of this host can control VMs through %s: this version has no tokens", d->api.listen);
-    }
-    if ((r = serve_socket(d, d->sockets->unix_fd, false, err)) < 0) return r;
+    if ((r = http_new(d->loop, &d->api, d->access, api_routes, api_n_routes, &d->http, err)) < 0 ||
+        (d->sockets->tcp_fd >= 0 && (r = serve_socket(d, d->sockets->tcp_fd, d->tls.cert ? &d->tls : NULL, err)) < 0) ||
+        (r = serve_socket(d, d->sockets->unix_fd, NULL, err)) < 0)
+        return r;
     return systemd_ready(&systemd, &d->systemd, err);
 }
 
@@ -316,6 +357,8 @@ static void daemon_close(struct daemon *d)
     engine_free(d->engine);
     pool_free(d->pool);
     store_close(d->store);
+    access_free(d->access);
+    tls_done(&d->tls);
     events_free(d->events); /* who watched it to its end */
     artifacts_close(d->artifacts);
     loop_free(d->loop);
@@ -383,11 +426,13 @@ static const char *env_get(const char *name)
 
 static const char details[] =
     "A flag wins over the environment variable in brackets, which wins over the file.\n"
+    "VOLANT_API_KEY, which has no flag, is a token of role admin; others are made by `volar tokens create`.\n"
     "SIGTERM and SIGINT end volantd and leave VMs running: the next volantd picks them up. SIGHUP is ignored.\n"
     "Exit codes: 0 ended by a signal, 1 failed, 2 bad option or setting.\n\n"
     "Examples:\n"
     "  volantd                                     Serve on the Unix socket\n"
-    "  volantd --listen 127.0.0.1:7777             Also on TCP, for every user of this host\n"
+    "  volantd --listen 127.0.0.1:7777             Also on TCP, for every user of this host until there is a token\n"
+    "  volantd --listen 0.0.0.0:7777 --tls-cert /etc/volant/tls.crt --tls-key /etc/volant/tls.key\n"
     "  volantd --state-dir /srv/volant --log-level debug\n";
 
 /* Exit code; -1: once more. */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "config.h"
+#include "volantd/mcp_route.h"
 
 static const char instructions[] =
     "volantd runs microVMs on this host. A VM boots from an installed plugin: list_plugins says which there are. "
@@ -13,10 +14,19 @@ static const char instructions[] =
     "are "
     "the handles of all other tools.";
 
+/* Whether the caller's role is enough for the route that a tool takes. */
+static bool mcp_offers(const struct mcp_call *c, const struct mcp_tool *t)
+{
+    const struct mcp_request *m = c->arg;
+
+    return m->req->role >= mcp_route_role(t->own);
+}
+
 static const struct mcp_server registered = {
     .name = "volantd",
     .version = VOLANT_VERSION,
     .instructions = instructions,
+    .offers = mcp_offers,
     .resources = mcp_resources_list,
     .read = mcp_resource_read,
     .subscribable = mcp_resource_subscribable,

@@ -249,3 +249,14 @@ enum mcp_end mcp_route_call(struct mcp_call *c, const struct mcp_tool *t, const 
         return mcp_ask(c, route->method, target.data, json_object_get(own, route->body_from), route_done);
     return mcp_ask(c, route->method, target.data, route->body ? body : NULL, route_done);
 }
+
+enum api_role mcp_route_role(const struct mcp_route *route)
+{
+    struct api_req req = {0};
+    const struct api_route *found = NULL;
+
+    if (api_req_init(&req, route->method, route->target, NULL) == 0)
+        found = router_find(api_routes, api_n_routes, &req); /* "{name}" is as good a name as any */
+    api_req_done(&req);
+    return found ? found->role : ROLE_ADMIN;
+}

@@ -3,6 +3,7 @@
 #pragma once
 #include "mcp/mcp.h"
 #include "model/schema.h"
+#include "volantd/request.h"
 
 /* Where the tables of arguments decode to: only to be checked. */
 struct mcp_args {
@@ -27,3 +28,5 @@ struct mcp_route {
 json_t *mcp_route_input(const struct mcp_tool *t);
 json_t *mcp_route_output(const struct mcp_tool *t);
 enum mcp_end mcp_route_call(struct mcp_call *c, const struct mcp_tool *t, const json_t *arguments);
+/* What its route needs; ROLE_ADMIN where there is no memory to look. */
+enum api_role mcp_route_role(const struct mcp_route *route);

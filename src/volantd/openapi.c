@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/manifest.h"
+#include "volantd/access.h"
 #include "volantd/api.h"
 
 #define JSON_TYPE "application/json; charset=utf-8"
@@ -52,10 +53,13 @@ static json_t *components(void)
 
     for (size_t i = 0; i < api_n_components; i++)
         set(schemas, api_components[i].name, component(&api_components[i]));
-    return json_pack(
-        "{s:o, s:{s:{s:s, s:{s:{s:{s:s}}}}}}", "schemas", schemas, "responses", "Error", "description",
-        "Refused, with the reason and the remedy: 400 bad input, 403, 404, 409 a conflict, 413, 500, 503 busy, 507",
-        "content", JSON_TYPE, "schema", "$ref", "#/components/schemas/Error");
+    return json_pack("{s:o, s:{s:{s:s, s:{s:{s:{s:s}}}}}, s:{s:{s:s, s:s}, s:{s:s, s:s, s:s}}}", "schemas", schemas,
+                     "responses", "Error", "description",
+                     "Refused, with the reason and the remedy: 400 bad input, 401 no good token, 403, 404, 409 a "
+                     "conflict, 413, 500, 503 busy, 507",
+                     "content", JSON_TYPE, "schema", "$ref", "#/components/schemas/Error", "securitySchemes", "bearer",
+                     "type", "http", "scheme", "bearer", "apiKey", "type", "apiKey", "in", "header", "name",
+                     "X-Volant-API-Key");
 }
 
 static json_t *schema_ref(const char *name)
@@ -148,6 +152,7 @@ static json_t *operation(const struct api_route *route)
         set(j, "operationId", json_string(op->id));
         set(j, "summary", json_string(op->summary));
         set(j, "tags", json_pack("[s]", op->tag));
+        set(j, "x-volant-role", json_string(role_name(route->role)));
         add_response(responses, op->status, op->reply);
         add_response(responses, op->other_status, op->other_reply);
     }
@@ -201,11 +206,12 @@ json_t *openapi_document(const struct api_route *routes, size_t n_routes, const 
 
     for (size_t i = 0; i < n_routes; i++)
         add_route(paths, &routes[i]);
-    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:o, s:o}", "openapi", "3.0.3", "info", "title",
-                     "Volant REST API", "version", "v1", "description",
+    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:[{}, {s:[]}, {s:[]}], s:o, s:o}", "openapi", "3.0.3",
+                     "info", "title", "Volant REST API", "version", "v1", "description",
                      "Also WebSockets: see the reference. Unknown members of bodies are ignored and named in "
-                     "Volant-Warning headers.",
-                     "servers", "url", server, "paths", paths, "components", components());
+                     "Volant-Warning headers. x-volant-role: what a token must be allowed, where one is needed.",
+                     "servers", "url", server, "security", "bearer", "apiKey", "paths", paths, "components",
+                     components());
 }
 
 enum api_end openapi_get(struct api *api, struct api_req *req, struct vl_error *err)
@@ -213,8 +219,8 @@ enum api_end openapi_get(struct api *api, struct api_req *req, struct vl_error *
     const char *host = api_req_header(req, "Host");
     char server[300];
 
-    (void)api;
-    if (!host || !*host || strf(server, sizeof(server), "http://%s", host) < 0)
+    if (!host || !*host ||
+        strf(server, sizeof(server), "%s://%s", access_secure(api->access, req) ? "https" : "http", host) < 0)
         (void)strf(server, sizeof(server), "http://localhost");
     return api_json(req, 200, openapi_document(api_routes, api_n_routes, server), err);
 }

@@ -15,6 +15,16 @@ const struct api_component api_components[] = {
     {"PatchDeploymentRequest", .schema = &deployment_patch_schema, .use = SCHEMA_INPUT},
     {"RollbackRequest", .schema = &deployment_rollback_schema, .use = SCHEMA_INPUT},
     {"RepairRequest", .schema = &repair_schema, .use = SCHEMA_INPUT},
+    {"CreateTokenRequest", .schema = &token_request_schema, .use = SCHEMA_INPUT},
+    {"Token",
+     .json =
+         "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"role\":{\"type\":\"string\","
+         "\"enum\":[\"read\",\"operate\",\"admin\"]},\"created_at\":{\"type\":\"string\",\"format\":\"date-time\"}},"
+         "\"required\":[\"name\",\"role\",\"created_at\"]}"},
+    {"NewToken",
+     .json = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"role\":{\"type\":\"string\","
+             "\"enum\":[\"read\",\"operate\",\"admin\"]},\"created_at\":{\"type\":\"string\",\"format\":\"date-time\"},"
+             "\"token\":{\"type\":\"string\"}},\"required\":[\"name\",\"role\",\"created_at\",\"token\"]}"},
     {"Document", .json = "{\"type\":\"object\"}"},
     {"Error", .json = "{\"type\":\"object\",\"properties\":{\"error\":{\"type\":\"string\"}},\"required\":[\"erro"
                       "r\"]}"},

@@ -229,7 +229,7 @@ void api_fail(struct api_req *req, const struct vl_error *err)
     if (status == 500 || status == 507) log_err("%s %s: %s", req->method, req->path ? req->path : "", text);
     if (status == 503) api_header(req, "Retry-After", "1");
     /* Whoever may open the Unix socket may read the log too, and is helped best by what it says. */
-    if (status == 500 && req->tcp) text = "internal error: volantd's log tells more";
+    if (status == 500 && req->peer.tcp) text = "internal error: volantd's log tells more";
     (void)api_error(req, status, text);
 }
 

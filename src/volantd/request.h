@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "net/cidr.h"
 
 struct api;
 struct api_req;
@@ -57,6 +58,22 @@ struct api_pair {
     char *name, *value;
 };
 
+/* What a caller may do; each also what those before it may. */
+enum api_role {
+    ROLE_NONE,
+    ROLE_READ,    /* look at everything but secrets of volantd's own */
+    ROLE_OPERATE, /* make, change and end VMs, deployments and plugins; consoles */
+    ROLE_ADMIN,   /* tokens, the registry's backups and repair */
+};
+
+/* Where a request comes from. */
+struct api_peer {
+    bool tcp;             /* not from the Unix socket, whose users own this volantd */
+    bool tls;             /* TCP: encrypted */
+    bool loopback;        /* TCP: came to a listener on loopback */
+    struct net_addr addr; /* TCP */
+};
+
 #define API_PARAMS_MAX 2
 #define API_QUERY_MAX  32
 #define API_BODY_MAX   (1024ul * 1024) /* of bodies that are not streamed */
@@ -72,7 +89,9 @@ struct api_req {
     uint64_t body_length;        /* as announced, 0: unknown */
     const struct api_sink *sink; /* where the route streams its body */
     struct api_reply reply;
-    bool tcp; /* not from the Unix socket, whose users own this volantd */
+    struct api_peer peer;
+    enum api_role role; /* access.h: what the caller may do */
+    char caller[64];    /* name of its token, "" none */
 
     /* The handler's own. `release` is called once, however the request ends; nothing may resume it afterwards. */
     void *state;
@@ -81,7 +100,8 @@ struct api_req {
     /* Set by the HTTP side. */
     void (*resume)(struct api_req *req);
     void (*hang_up)(struct api_req *req); /* ends an upgraded connection; `release` follows */
-    const char *(*header)(const struct api_req *req, const char *name); /* NULL: there are none */
+    const char *(*header)(const struct api_req *req, const char *name);      /* the first; NULL: there are none */
+    const char *(*last_header)(const struct api_req *req, const char *name); /* that which the nearest proxy added */
 };
 /* Splits and keeps a request target ("/path?query"). VL_INVALID for a query that cannot be decoded. */
 int api_req_init(struct api_req *req, const char *method, const char *target, struct vl_error *err);

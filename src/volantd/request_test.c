@@ -116,7 +116,7 @@ static void errors_have_their_status(void **state)
 /* Over TCP anybody of this host may ask. */
 static void internal_details_stay_here(void **state)
 {
-    auto_req req = {.method = "GET", .tcp = true};
+    auto_req req = {.method = "GET", .peer.tcp = true};
     struct vl_error err = {.kind = VL_INTERNAL, .msg = "open /secret: No such file"};
 
     (void)state;

@@ -6,6 +6,7 @@
 struct api_route {
     const char *method;  /* a GET route answers HEAD too */
     const char *pattern; /* "/api/v1/vms/:name/logs": a segment with ':' is a parameter, in order of req->params */
+    enum api_role role;  /* that is needed */
     enum api_end (*fn)(struct api *api, struct api_req *req, struct vl_error *err);
     enum api_body {
         BODY_KEPT,     /* in req->body, at most API_BODY_MAX */

@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 
+#define SECRET_MIN   20 /* bytes */
 #define FILE_MAX     (64ul * 1024)
 #define LARGE_ID     9999999999ll /* VMs' numbers stay below it in any life */
 #define CONSOLE_SOCK "console.sock"
@@ -18,10 +19,13 @@ enum setting_type {
     SET_PERCENT, /* a decimal such as 1.5, as the number of hundredths within [min, max] */
     SET_CGROUP,  /* "auto", "off", or an absolute path */
     SET_LISTEN,  /* listen_parse */
+    SET_CIDRS,   /* cidrs_parse */
+    SET_NAMES,   /* access_names_parse */
+    SET_ORIGINS, /* access_origins_parse */
+    SET_SECRET,  /* printable text, not shown */
     SET_SUBNET,  /* subnet_parse */
     SET_LEVEL,   /* log_parse_level */
     SET_IGNORED, /* accepted with a warning */
-    SET_REFUSED, /* would be a promise that this version does not keep */
 };
 
 struct setting {
@@ -45,7 +49,22 @@ static const struct setting table[] = {
     {"VOLANT_DB_PATH", "db", "FILE", SET_PATH, offsetof(struct settings, db_path),
      .help = "Database (default state.db in the state folder)"},
     {"VOLANT_API_LISTEN", "listen", "ADDR:PORT", SET_LISTEN, offsetof(struct settings, listen),
-     .help = "Serve the API on loopback TCP too, for every user of this host (default: the Unix socket alone)"},
+     .help =
+         "Serve the API on TCP too (default: the Unix socket alone). On loopback for every user of this host, until "
+         "there is a token; on other addresses with TLS and a token only"},
+    {"VOLANT_TLS_CERT", "tls-cert", "FILE", SET_PATH, offsetof(struct settings, access.tls_cert),
+     .help = "Certificate of the TCP listener, PEM, with those that vouch for it behind it"},
+    {"VOLANT_TLS_KEY", "tls-key", "FILE", SET_PATH, offsetof(struct settings, access.tls_key),
+     .help = "Its key, PEM, without a password"},
+    {"VOLANT_API_ALLOW_CIDR", "allow-cidr", "CIDRS", SET_CIDRS, offsetof(struct settings, access.allow),
+     .help = "Networks whose clients may use TCP, with ',' between them (default: any)"},
+    {"VOLANT_API_PROXIES", "proxies", "CIDRS", SET_CIDRS, offsetof(struct settings, access.proxies),
+     .help = "Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed (default: none)"},
+    {"VOLANT_API_NAMES", "names", "NAMES", SET_NAMES, offsetof(struct settings, access.names),
+     .help = "Names, besides its address, by which clients reach TCP: what their Host header may say"},
+    {"VOLANT_CORS_ORIGINS", "cors-origins", "ORIGINS", SET_ORIGINS, offsetof(struct settings, access.origins),
+     .help = "Origins of web pages that may use the API, as https://host; *: any, with a token (default: none)"},
+    {"VOLANT_API_KEY", .type = SET_SECRET, .offset = offsetof(struct settings, access.key)},
     {"VOLANT_SUBNET", "subnet", "CIDR", SET_SUBNET, offsetof(struct settings, subnet), .def = "192.168.127.0/24",
      .help = "Network of the VMs: gateway .1, VMs from .10 on"},
     {"VOLANT_UID_BASE", "uid-base", "N", SET_NUMBER, offsetof(struct settings, uid_base), 65536, 4000000000, "2000000",
@@ -88,9 +107,6 @@ static const struct setting table[] = {
     {"VOLANT_LOG_LEVEL", "log-level", "LEVEL", SET_LEVEL, offsetof(struct settings, log_level), .def = "info",
      .help = "error, warn, info or debug"},
     {"VOLANT_LOG_DIR", .type = SET_IGNORED, .help = "volantd logs to stderr, VMs into their folders"},
-    {"VOLANT_API_KEY", .type = SET_REFUSED,
-     .help = "this version has no API keys; the Unix socket is guarded by its mode"},
-    {"VOLANT_API_ALLOW_CIDR", .type = SET_REFUSED, .help = "this version serves loopback alone"},
 };
 _Static_assert(ARRAY_LEN(table) <= SETTINGS_MAX, "SETTINGS_MAX");
 
@@ -282,6 +298,21 @@ static int set_folders(const char *text, const char *where, struct strv *ret, st
     return 0;
 }
 
+/* A key that clients of the original send. It has no flag: a command line is for every user to read. */
+static int set_secret(const char *text, const char *where, char **ret, struct strv *warnings, struct vl_error *err)
+{
+    size_t n = strlen(text);
+
+    for (size_t i = 0; i < n; i++)
+        if (text[i] <= ' ' || text[i] > '~')
+            return vl_fail(err, VL_INVALID, "%s has a blank or a byte that headers cannot carry: choose another key",
+                           where);
+    if (n < SECRET_MIN &&
+        strv_addf(warnings, "%s is short and may be guessed: make a token by `volar tokens create`", where) < 0)
+        return vl_fail_errno(err, ENOMEM, "settings");
+    return (*ret = strdup(text)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
+}
+
 static int set_listen(const char *text, const char *where, struct settings *s, struct vl_error *err)
 {
     int r = listen_parse(text, where, &s->listen_addr, err);
@@ -316,6 +347,14 @@ static int set_value(const struct setting *t, const char *text, const char *wher
         return set_percent(t, text, where, dest, err);
     case SET_LISTEN:
         return set_listen(text, where, s, err);
+    case SET_CIDRS:
+        return cidrs_parse(text, where, dest, err);
+    case SET_NAMES:
+        return access_names_parse(text, where, dest, err);
+    case SET_ORIGINS:
+        return access_origins_parse(text, where, dest, err);
+    case SET_SECRET:
+        return set_secret(text, where, dest, warnings, err);
     case SET_SUBNET:
         return subnet_parse(text, where, dest, err);
     case SET_LEVEL:
@@ -324,10 +363,8 @@ static int set_value(const struct setting *t, const char *text, const char *wher
     case SET_IGNORED:
         return strv_addf(warnings, "%s has no effect: %s", where, t->help) < 0 ? vl_fail_errno(err, ENOMEM, "settings")
                                                                                : 0;
-    case SET_REFUSED:
-        break;
     }
-    return vl_fail(err, VL_INVALID, "%s is not supported: %s; remove it", where, t->help);
+    return vl_fail(err, VL_INTERNAL, "%s", where);
 }
 
 /* The value that wins and where it comes from; NULL where the default does. */
@@ -377,6 +414,20 @@ static int check_folder(struct settings *s, struct vl_error *err)
     return (s->db_path = strf_new("%s/state.db", s->paths.state_dir)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
 }
 
+static int check_tls(const struct settings *s, struct vl_error *err)
+{
+    if (s->access.tls_cert && !s->access.tls_key)
+        return vl_fail(err, VL_INVALID, "--tls-cert (VOLANT_TLS_CERT) is set without --tls-key (VOLANT_TLS_KEY)");
+    if (s->access.tls_key && !s->access.tls_cert)
+        return vl_fail(err, VL_INVALID, "--tls-key (VOLANT_TLS_KEY) is set without --tls-cert (VOLANT_TLS_CERT)");
+    if (s->listen && !listen_is_loopback(&s->listen_addr) && !s->access.tls_cert)
+        return vl_fail(err, VL_INVALID,
+                       "--listen (VOLANT_API_LISTEN) is %s, which is not loopback: that needs TLS (--tls-cert and "
+                       "--tls-key); or listen on 127.0.0.1 and reach it from elsewhere through ssh -L",
+                       s->listen);
+    return 0;
+}
+
 void settings_done(struct settings *s)
 {
     free(s->db_path);
@@ -385,6 +436,7 @@ void settings_done(struct settings *s)
     free(s->shim);
     free(s->qemu);
     free(s->cgroup);
+    access_rules_done(&s->access);
     strv_done(&s->kernel_dirs);
     *s = (struct settings){0};
 }
@@ -400,7 +452,8 @@ int settings_load(const struct settings_flags *flags, const char *(*env)(const c
     if ((r = paths_config_file(path, err)) < 0) return r;
     file.path = flags->config ? flags->config : path;
     if ((r = file_read(&file, flags->config != NULL, err)) < 0 ||
-        (r = set_all(flags, env, &file, &s, warnings, err)) < 0 || (r = check_folder(&s, err)) < 0)
+        (r = set_all(flags, env, &file, &s, warnings, err)) < 0 || (r = check_folder(&s, err)) < 0 ||
+        (r = check_tls(&s, err)) < 0)
         return r;
     *ret = s;
     s = (struct settings){0};

@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "net/net.h"
+#include "volantd/access.h"
 #include "volantd/listen.h"
 
 #define SETTINGS_MAX 40
@@ -30,6 +31,7 @@ struct settings {
     char *db_path;
     char *listen; /* NULL: no TCP */
     struct listen_addr listen_addr;
+    struct access_rules access;
     struct subnet subnet;
     char *kernel, *shim, *qemu; /* NULL: in the usual places */
     char *cgroup;               /* for vmm_cgroups_begin */

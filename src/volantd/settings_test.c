@@ -17,7 +17,7 @@ static const char *env(const char *name)
 }
 
 struct input {
-    const char *argv[6], *env[6], *file; /* file NULL: an empty one */
+    const char *argv[8], *env[6], *file; /* file NULL: an empty one */
 };
 
 /* Gives the folder's text for messages, too: "FILE" stands for the file's path in expectations. */
@@ -25,7 +25,7 @@ static int load(const struct input *in, struct settings *ret, struct strv *warni
                 struct vl_error *err)
 {
     auto_(settings_flags_done) struct settings_flags flags;
-    char *argv[8];
+    char *argv[10];
     const char *operand;
     int argc = 0, fd, r;
     size_t n_operands = 0;
@@ -183,10 +183,14 @@ static void bad_settings_are_named(void **state)
         {{.file = "\nVOLANT_BOOT_TIMEOUT=0"}, "@:2: VOLANT_BOOT_TIMEOUT is '0', allowed 1 to 600"},
         {{.file = "VOLANT_UID_BASE=1000"}, "@:1: VOLANT_UID_BASE is '1000', allowed 65536 to 4000000000"},
         {{.file = "=1"}, "@:1: there is no setting ''"},
-        {{.file = "VOLANT_API_KEY=secret"}, "@:1: VOLANT_API_KEY is not supported"},
-        {{.env = {"VOLANT_API_KEY=secret"}}, "VOLANT_API_KEY is not supported"},
-        {{.env = {"VOLANT_API_ALLOW_CIDR=10.0.0.0/8"}}, "VOLANT_API_ALLOW_CIDR is not supported"},
-        {{.env = {"VOLANT_API_LISTEN=0.0.0.0:7777"}}, "VOLANT_API_LISTEN is '0.0.0.0:7777': only loopback"},
+        {{.env = {"VOLANT_API_KEY=two words"}}, "VOLANT_API_KEY has a blank"},
+        {{.env = {"VOLANT_API_ALLOW_CIDR=10.0.0.1/8"}}, "VOLANT_API_ALLOW_CIDR has '10.0.0.1/8', which is no network"},
+        {{.file = "VOLANT_API_PROXIES=10.0.0.0/8,nonsense"}, "@:1: VOLANT_API_PROXIES has 'nonsense'"},
+        {{.env = {"VOLANT_CORS_ORIGINS=https://a/b"}}, "VOLANT_CORS_ORIGINS has 'https://a/b'"},
+        {{.argv = {"--names", "a:80"}}, "--names has 'a:80'"},
+        {{.argv = {"--tls-cert", "/c"}}, "--tls-cert (VOLANT_TLS_CERT) is set without --tls-key"},
+        {{.env = {"VOLANT_API_LISTEN=0.0.0.0:7777"}}, "is 0.0.0.0:7777, which is not loopback: that needs TLS"},
+        {{.env = {"VOLANT_TLS_KEY=/k"}}, "--tls-key (VOLANT_TLS_KEY) is set without --tls-cert"},
         {{.argv = {"--listen", "7777"}}, "--listen is '7777', not ADDRESS:PORT"},
         {{.argv = {"--stop-timeout", "1s"}}, "--stop-timeout is '1s', allowed 1 to 300"},
         {{.argv = {"--log-level", "loud"}}, "--log-level is 'loud', allowed error, warn, info, debug"},
@@ -227,6 +231,32 @@ static void a_setting_without_effect_warns(void **state)
     assert_non_null(strstr(warnings.items[0], "VOLANT_LOG_DIR has no effect"));
 }
 
+static void who_may_ask(void **state)
+{
+    static const struct input in = {
+        .file = "VOLANT_API_KEY=0123456789\nVOLANT_API_ALLOW_CIDR=10.0.0.0/8,::1\nVOLANT_API_PROXIES=127.0.0.1",
+        .env = {"VOLANT_CORS_ORIGINS=https://a.example, *", "VOLANT_API_NAMES=volant.example"},
+        .argv = {"--listen", "0.0.0.0:7777", "--tls-cert", "/c", "--tls-key", "/k"}};
+    auto_settings s = {0};
+    auto_strv warnings = {0};
+    struct vl_error err = {0};
+    char path[64];
+
+    (void)state;
+    assert_int_equal(load(&in, &s, &warnings, path, &err), 0);
+    assert_string_equal(s.access.key, "0123456789");
+    assert_int_equal(warnings.len, 1);
+    assert_non_null(strstr(warnings.items[0], "VOLANT_API_KEY is short"));
+    assert_null(strstr(warnings.items[0], "0123456789"));
+    assert_int_equal(s.access.allow.len, 2);
+    assert_int_equal(s.access.proxies.len, 1);
+    assert_int_equal(s.access.origins.len, 2);
+    assert_int_equal(s.access.names.len, 1);
+    assert_string_equal(s.access.tls_cert, "/c");
+    assert_string_equal(s.access.tls_key, "/k");
+    assert_string_equal(s.listen, "0.0.0.0:7777");
+}
+
 static void a_file_that_was_asked_for_must_be_there(void **state)
 {
     auto_(settings_flags_done) struct settings_flags flags;
@@ -251,6 +281,7 @@ int main(void)
         cmocka_unit_test(decimals),
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(a_setting_without_effect_warns),
+        cmocka_unit_test(who_may_ask),
         cmocka_unit_test(a_file_that_was_asked_for_must_be_there),
     };
 

@@ -36,9 +36,8 @@ static int take_unix(struct sockets *s, int fd, const struct sockaddr_un *addr, 
 static int take_tcp(struct sockets *s, int fd, const struct listen_addr *addr, struct vl_error *err)
 {
     if (s->tcp_fd >= 0) return refuse(fd, "it is a second TCP socket; name one ListenStream= of an address", err);
-    if (!listen_is_loopback(addr))
-        return refuse(fd, "only loopback addresses are allowed, as this version has neither tokens nor TLS", err);
     listen_text(addr, s->listen);
+    s->loopback = listen_is_loopback(addr);
     s->tcp_fd = fd;
     s->tcp_given = true;
     return 0;
@@ -78,7 +77,10 @@ int sockets_open(struct sockets *s, const char *path, const struct listen_addr *
 {
     int r;
 
-    if (s->tcp_fd < 0 && tcp && (r = listen_tcp(tcp, &s->tcp_fd, s->listen, err)) < 0) return r;
+    if (s->tcp_fd < 0 && tcp) {
+        if ((r = listen_tcp(tcp, &s->tcp_fd, s->listen, err)) < 0) return r;
+        s->loopback = listen_is_loopback(tcp);
+    }
     if (s->unix_fd >= 0) return 0;
     if ((r = listen_unix(path, &s->unix_fd, err)) < 0) return r;
     return (r = strf(s->path, sizeof(s->path), "%s", path)) < 0 ? vl_fail_errno(err, r, "listen on %s", path) : 0;

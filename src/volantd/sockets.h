@@ -12,11 +12,12 @@ struct sockets {
     bool unix_given, tcp_given;
     char path[108];  /* of the Unix socket, "" none */
     char listen[64]; /* TCP, as bound, "" none */
+    bool loopback;   /* TCP: nobody else's machine can reach it */
 };
 #define SOCKETS_NONE ((struct sockets){.unix_fd = -1, .tcp_fd = -1})
 
 /*
- * Takes what systemd passed: at most a Unix socket with a file, and a TCP socket on loopback. VL_INVALID names one that
+ * Takes what systemd passed: at most a Unix socket with a file, and a TCP socket. VL_INVALID names one that
  * may not be served, and why.
  */
 int sockets_take(struct sockets *s, struct vl_error *err);
