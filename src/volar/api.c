@@ -42,6 +42,11 @@ void api_answer_done(struct api_answer *a)
     strbuf_done(&a->body);
 }
 
+CURLcode api_curl_begin(const struct api_address *a)
+{
+    return curl_global_init(str_starts(a->base, "https://") ? CURL_GLOBAL_SSL : CURL_GLOBAL_NOTHING);
+}
+
 static int api_open(struct volar *v, struct vl_error *err)
 {
     auto_free struct api *a = NULL;
@@ -50,9 +55,7 @@ static int api_open(struct volar *v, struct vl_error *err)
     if (v->api) return 0;
     if (!(a = calloc(1, sizeof(*a)))) return vl_fail_errno(err, ENOMEM, "API client");
     if ((r = api_address_find(v->api_url, &a->address, err)) < 0) return r;
-    /* No TLS: initialising it costs more than a whole exchange over the socket. */
-    if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK || !(a->curl = curl_easy_init()) ||
-        !(a->multi = curl_multi_init())) {
+    if (api_curl_begin(&a->address) != CURLE_OK || !(a->curl = curl_easy_init()) || !(a->multi = curl_multi_init())) {
         curl_easy_cleanup(a->curl);
         return vl_fail_errno(err, ENOMEM, "libcurl");
     }
@@ -150,6 +153,12 @@ static int curl_failed(const struct api *a, const struct exchange *x, CURLcode c
         if (x->given == -ESTALE)
             return vl_fail(err, VL_INVALID, "the file became shorter while it was sent: try again when it is complete");
         return vl_fail_errno(err, x->given, "read what is to be sent");
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return vl_fail(err, VL_UNAVAILABLE,
+                       "the certificate of %s is not trusted (%s): name the file of one that vouches for it in "
+                       "VOLANT_API_CA",
+                       a->address.base, curl_easy_strerror(code));
     case CURLE_WRITE_ERROR:
         if (x->taken < 0) return vl_fail_errno(err, x->taken, "take the answer");
         break;
@@ -194,6 +203,11 @@ int api_curl_setup(CURL *c, const struct api_address *a, const char *method, con
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "volar");
     if (*a->socket) (void)curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, a->socket);
+    if (*a->ca) (void)curl_easy_setopt(c, CURLOPT_CAINFO, a->ca);
+    if (*a->token) {
+        (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+        (void)curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, a->token);
+    }
     return 0;
 }
 
@@ -238,7 +252,8 @@ static int refused(const struct api_answer *a, struct vl_error *err)
 
     if (!text) return vl_fail(err, kind_of(a->status), "volantd answered with status %ld", a->status);
     strbuf_add_printable(&shown, text, strlen(text));
-    return vl_fail(err, kind_of(a->status), "%s", shown.data ? shown.data : "");
+    return vl_fail(err, kind_of(a->status), "%s%s", shown.data ? shown.data : "",
+                   a->status == 401 ? "; volar sends that of VOLANT_API_TOKEN" : "");
 }
 
 static int exchange_end(const struct api *a, struct exchange *x, struct vl_error *err)

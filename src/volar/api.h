@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client of volantd's REST API: libcurl over the Unix socket or TCP, bounded answers, a deadline on every call. */
+/* The client of volantd's REST API: libcurl over the Unix socket, TCP or TLS, bounded answers, a deadline on every
+ * call. */
 #pragma once
 #include <jansson.h>
 
@@ -8,15 +9,19 @@
 
 struct volar;
 
-/* Where volantd answers: a Unix socket, or http://host:port. */
+/* Where volantd answers: a Unix socket, http://host:port, or https://host:port. */
 struct api_address {
     char socket[108]; /* "" for TCP */
     char base[256];   /* "http://localhost" or "http://host:port" */
+    char token[256];  /* "" none */
+    char ca[512];     /* file of certificates to trust; "" those of the system */
 };
-/* "unix:///path", "/path", "http://host[:port][/ignored]"; VL_INVALID names the forms. */
+/* "unix:///path", "/path", "http://host[:port][/ignored]", "https://..."; VL_INVALID names the forms. */
 int api_address_parse(const char *url, struct api_address *ret, struct vl_error *err);
-/* --api, VOLANT_API_BASE, the user's own socket, then /run/volant/volantd.sock: the first that exists (else the
- * user's). */
+/*
+ * --api, VOLANT_API_BASE, the user's own socket, then /run/volant/volantd.sock: the first that exists (else the
+ * user's). For TCP with the token of VOLANT_API_TOKEN or VOLANT_API_TOKEN_FILE, and VOLANT_API_CA.
+ */
 int api_address_find(const char *url, struct api_address *ret, struct vl_error *err);
 
 struct api_answer {

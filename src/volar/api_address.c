@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where volantd is to be found. */
+/* Where volantd is to be found, and what it is talked to with. */
+#include <fcntl.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/path.h"
 #include "volar/api.h"
 
-#define SYSTEM_SOCKET "/run/volant/volantd.sock"
-#define DEFAULT_PORT  "7777"
+#define SYSTEM_SOCKET  "/run/volant/volantd.sock"
+#define DEFAULT_PORT   "7777"
+#define TOKEN_FILE_MAX 4096ul
 
 static int bad_address(const char *url, struct vl_error *err)
 {
     return vl_fail(err, VL_INVALID,
-                   "API address '%s' is not understood: write unix:///path/to/volantd.sock or "
-                   "http://127.0.0.1:7777",
+                   "API address '%s' is not understood: write unix:///path/to/volantd.sock, http://127.0.0.1:7777 or "
+                   "https://host:7777",
                    url);
 }
 
@@ -27,7 +30,7 @@ static int socket_address(const char *path, struct api_address *ret, struct vl_e
 int api_address_parse(const char *url, struct api_address *ret, struct vl_error *err)
 {
     struct api_address a = {0};
-    const char *host, *end;
+    const char *host, *end, *scheme = "http://";
     bool port;
     int r;
 
@@ -37,19 +40,69 @@ int api_address_parse(const char *url, struct api_address *ret, struct vl_error 
         *ret = a;
         return 0;
     }
-    if (!str_starts(url, "http://")) return bad_address(url, err);
-    host = url + strlen("http://");
+    if (str_starts(url, "https://"))
+        scheme = "https://";
+    else if (!str_starts(url, "http://"))
+        return bad_address(url, err);
+    host = url + strlen(scheme);
     end = host + strcspn(host, "/?#");
     if (end == host || memchr(host, '@', (size_t)(end - host))) return bad_address(url, err);
     port = *host == '[' ? memmem(host, (size_t)(end - host), "]:", 2) != NULL
                         : memchr(host, ':', (size_t)(end - host)) != NULL;
-    if (strf(a.base, sizeof(a.base), "http://%.*s%s", (int)(end - host), host, port ? "" : ":" DEFAULT_PORT) < 0)
+    if (strf(a.base, sizeof(a.base), "%s%.*s%s", scheme, (int)(end - host), host, port ? "" : ":" DEFAULT_PORT) < 0)
         return bad_address(url, err);
     *ret = a;
     return 0;
 }
 
-int api_address_find(const char *url, struct api_address *ret, struct vl_error *err)
+/* --- what it is talked to with ------------------------------------------------------------------------------------ */
+
+static int take_token(const char *text, const char *where, struct api_address *a, struct vl_error *err)
+{
+    size_t n = strcspn(text, " \t\r\n");
+
+    if (n == 0 || text[n + strspn(text + n, " \t\r\n")] != '\0' ||
+        strf(a->token, sizeof(a->token), "%.*s", (int)n, text) < 0)
+        return vl_fail(err, VL_INVALID, "%s is not one token, as `volar tokens create` prints it", where);
+    return 0;
+}
+
+static int find_token(struct api_address *a, struct vl_error *err)
+{
+    const char *text = secure_getenv("VOLANT_API_TOKEN"), *path = secure_getenv("VOLANT_API_TOKEN_FILE");
+    auto_free char *read = NULL;
+    int r;
+
+    if (text && *text) return take_token(text, "VOLANT_API_TOKEN", a, err);
+    if (!path || !*path) return 0;
+    if ((r = read_file_at(AT_FDCWD, path, TOKEN_FILE_MAX, &read, NULL)) < 0)
+        return vl_fail(err, VL_INVALID, "cannot read VOLANT_API_TOKEN_FILE %s: %s", path, vl_strerror(r));
+    return take_token(read, "what is in VOLANT_API_TOKEN_FILE", a, err);
+}
+
+static bool is_loopback(const char *base)
+{
+    const char *host = base + strlen("http://");
+
+    return str_starts(host, "127.") || str_starts(host, "[::1]:") || str_starts(host, "localhost:");
+}
+
+/* Over a Unix socket none is needed, and in the clear none leaves this host. */
+static int find_secrets(struct api_address *a, struct vl_error *err)
+{
+    const char *ca = secure_getenv("VOLANT_API_CA");
+    int r;
+
+    if (*a->socket) return 0;
+    if (ca && *ca && strf(a->ca, sizeof(a->ca), "%s", ca) < 0)
+        return vl_fail(err, VL_INVALID, "VOLANT_API_CA is too long");
+    if ((r = find_token(a, err)) < 0) return r;
+    if (*a->token && !str_starts(a->base, "https://") && !is_loopback(a->base))
+        return vl_fail(err, VL_INVALID, "the token is not sent to %s in the clear: write https://", a->base);
+    return 0;
+}
+
+static int find_base(const char *url, struct api_address *ret, struct vl_error *err)
 {
     const char *from_env = secure_getenv("VOLANT_API_BASE");
     struct paths paths;
@@ -64,4 +117,14 @@ int api_address_find(const char *url, struct api_address *ret, struct vl_error *
     if (access(paths.socket, F_OK) < 0 && access(SYSTEM_SOCKET, F_OK) == 0)
         return socket_address(SYSTEM_SOCKET, ret, err);
     return socket_address(paths.socket, ret, err);
+}
+
+int api_address_find(const char *url, struct api_address *ret, struct vl_error *err)
+{
+    struct api_address a = {0};
+    int r;
+
+    if ((r = find_base(url, &a, err)) < 0 || (r = find_secrets(&a, err)) < 0) return r;
+    *ret = a;
+    return 0;
 }

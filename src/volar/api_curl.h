@@ -5,5 +5,9 @@
 
 #include "volar/api.h"
 
+/* Before the first handle. TLS is set up only where it is spoken: that costs more than a whole exchange over the
+ * socket.
+ */
+CURLcode api_curl_begin(const struct api_address *a);
 /* What every request to volantd is made with. */
 int api_curl_setup(CURL *c, const struct api_address *a, const char *method, const char *path, struct vl_error *err);

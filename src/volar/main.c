@@ -112,6 +112,17 @@ static const struct command commands[] = {
      "A bridge to volantd's /mcp for clients that start a program and talk to it by lines: configure it there as the\n"
      "command `volar mcp`. It ends when stdin does.\n",
      no_opts, mcp},
+    {"tokens create", "NAME", "Make a token for the use of the API over TCP",
+     "Prints the token, this once: volantd keeps its hash alone. Roles: read (look), operate (also make, change and "
+     "end\n"
+     "VMs, deployments and plugins), admin (also tokens, backups, repairs). As soon as there is a token, every client\n"
+     "over TCP needs one; over the Unix socket nobody does.\n\nExamples:\n"
+     "  volar tokens create ci --role operate\n"
+     "  volar tokens create laptop --role admin > token && chmod 600 token\n",
+     tokens_create_opts, tokens_create},
+    {"tokens list", "", "List tokens, without their secrets", NULL, no_opts, tokens_list},
+    {"tokens revoke", "NAME...", "End tokens, and what they have open", "Examples:\n  volar tokens revoke ci\n",
+     no_opts, tokens_revoke},
     {"system info", "", "Show what volantd found on this host and what it uses", NULL, no_opts, system_info},
     {"system backup", "[FILE]", "Copy the registry to a file, while everything runs",
      "FILE is volant-TIME.db if it is not given, - is stdout. The copy holds VMs, plugins, deployments, addresses and\n"
@@ -135,7 +146,9 @@ static const struct command commands[] = {
 };
 
 static const char epilogue[] =
-    "\nvolantd is found by --api, VOLANT_API_BASE, your own socket, then /run/volant/volantd.sock.\n"
+    "\nvolantd is found by --api, VOLANT_API_BASE, your own socket, then /run/volant/volantd.sock. Over http:// and\n"
+    "https:// the token of VOLANT_API_TOKEN (or in VOLANT_API_TOKEN_FILE) is sent; VOLANT_API_CA is a file of\n"
+    "certificates to trust.\n"
     "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 misuse of the command line.\n";
 
 static int version(void *ctx, int argc, char *const *argv)
@@ -176,6 +189,10 @@ static const char *synonym(int argc, char *const *argv)
         {"deployments show", "deployments get"},
         {"deployments undo", "deployments rollback"},
         {"vms resume", "vms unpause"},
+        {"tokens rm", "tokens revoke"},
+        {"tokens remove", "tokens revoke"},
+        {"tokens delete", "tokens revoke"},
+        {"tokens ls", "tokens list"},
         {"plugins rm", "plugins remove"},
         {"plugins ls", "plugins list"},
         {"plugins delete", "plugins remove"},

@@ -328,7 +328,7 @@ int mcp(void *ctx, int argc, char *const *argv)
 
     if (r >= 0) return r;
     if (api_address_find(v->api_url, &b.address, &err) < 0) return volar_fail(&err);
-    if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK || !(b.multi = curl_multi_init())) {
+    if (api_curl_begin(&b.address) != CURLE_OK || !(b.multi = curl_multi_init())) {
         vl_fail_errno(&err, ENOMEM, "libcurl");
         return volar_fail(&err);
     }

@@ -25,6 +25,8 @@ static void address_good(void **state)
         {"http://localhost:80/api/v1?x", "", "http://localhost:80"},
         {"http://[::1]:99", "", "http://[::1]:99"},
         {"http://[::1]", "", "http://[::1]:7777"},
+        {"https://volant.example/", "", "https://volant.example:7777"},
+        {"https://volant.example:443", "", "https://volant.example:443"},
     };
 
     (void)state;
@@ -39,7 +41,7 @@ static void address_good(void **state)
 
 static void address_bad(void **state)
 {
-    static const char *const bad[] = {"",        "volantd",   "ftp://x",          "https://x",
+    static const char *const bad[] = {"",        "volantd",   "ftp://x",          "https://",
                                       "http://", "http:///x", "http://user@host", "unix://x"};
 
     (void)state;
