@@ -12,6 +12,7 @@ import threading
 import pytest
 import volant
 from test_policy import tiny_vm
+from test_access import certificate
 from volant import says
 
 PACKAGING = os.path.join(volant.BUILD, "packaging")
@@ -210,9 +211,9 @@ def test_sockets_that_anybody_could_reach_are_refused(kind):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     with Held(s) as host:
         assert host.process.wait(30) == 1
-        says(host.logged(), ["descriptor 3 of the socket unit",
-                             {"everywhere": "only loopback", "abstract": "abstract socket",
-                              "datagrams": "no listening stream socket"}[kind]])
+        says(host.logged(), [{"everywhere": "is not loopback: serving it needs TLS", "abstract": "abstract socket",
+                              "datagrams": "descriptor 3 of the socket unit cannot be served: it is no listening stream "
+                                           "socket"}[kind]])
 
 
 # --- journal ----------------------------------------------------------------------------------------------------------
@@ -380,10 +381,11 @@ def test_the_example_is_taken(tmp_path):
     """As it is, and with every line of it in force but for the places, which are this host's."""
     example = os.path.join(volant.ROOT, "packaging", "volantd.conf")
     in_force = tmp_path / "volantd.conf"
+    cert, key = certificate(str(tmp_path))
     with open(example, encoding="utf-8") as f:
         in_force.write_text(re.sub(r"(?m)^#(VOLANT_)", r"\1", f.read()))
     places = shlex.split(f"--kernel {volant.program('kernel/vmlinux-generic')} --shim {volant.program('volant-shim')}"
-                         " --listen 127.0.0.1:0")
+                         f" --listen 127.0.0.1:0 --tls-cert {cert} --tls-key {key}")
     for args in (["--config", example], ["--config", str(in_force), *places]):
         host = volant.Host()
         try:
