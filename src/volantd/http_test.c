@@ -115,9 +115,9 @@ static enum api_end upload(struct api *api, struct api_req *req, struct vl_error
 }
 
 static const struct api_route routes[] = {
-    {"GET", "/hello", ROLE_READ, hello, BODY_KEPT},          {"POST", "/echo", ROLE_READ, echo, BODY_KEPT},
-    {"POST", "/fail/:name", ROLE_READ, conflict, BODY_KEPT}, {"GET", "/suspend", ROLE_READ, suspend, BODY_KEPT},
-    {"GET", "/stream", ROLE_READ, stream, BODY_KEPT},        {"PUT", "/upload/:name", ROLE_READ, upload, BODY_STREAMED},
+    {"GET", "/hello", hello, ROLE_READ, BODY_KEPT},          {"POST", "/echo", echo, ROLE_READ, BODY_KEPT},
+    {"POST", "/fail/:name", conflict, ROLE_READ, BODY_KEPT}, {"GET", "/suspend", suspend, ROLE_READ, BODY_KEPT},
+    {"GET", "/stream", stream, ROLE_READ, BODY_KEPT},        {"PUT", "/upload/:name", upload, ROLE_READ, BODY_STREAMED},
 };
 
 struct fixture {

@@ -69,7 +69,7 @@ static void what_it_refers_to_is_there(void **state)
 
 static void the_form_of_a_route(void **state)
 {
-    static const struct api_route routes[] = {{"POST", "/api/v1/vms/:name/start", ROLE_OPERATE, vm_start, BODY_KEPT}};
+    static const struct api_route routes[] = {{"POST", "/api/v1/vms/:name/start", vm_start, ROLE_OPERATE, BODY_KEPT}};
     json_auto_t *j = openapi_document(routes, 1, "http://a");
     const json_t *op =
         json_object_get(json_object_get(json_object_get(j, "paths"), "/api/v1/vms/{name}/start"), "post");

@@ -6,8 +6,8 @@
 struct api_route {
     const char *method;  /* a GET route answers HEAD too */
     const char *pattern; /* "/api/v1/vms/:name/logs": a segment with ':' is a parameter, in order of req->params */
-    enum api_role role;  /* that is needed */
     enum api_end (*fn)(struct api *api, struct api_req *req, struct vl_error *err);
+    enum api_role role; /* that is needed */
     enum api_body {
         BODY_KEPT,     /* in req->body, at most API_BODY_MAX */
         BODY_STREAMED, /* fn is called with the headers alone; it refuses, or sets req->sink and returns API_DONE */

@@ -21,10 +21,10 @@ static enum api_end refuse(struct api *api, struct api_req *req, struct vl_error
 }
 
 static const struct api_route routes[] = {
-    {"GET", "/a", ROLE_READ, answer, BODY_KEPT},         {"POST", "/a", ROLE_READ, answer, BODY_KEPT},
-    {"GET", "/a/:x", ROLE_READ, answer, BODY_KEPT},      {"DELETE", "/a/:x", ROLE_READ, answer, BODY_KEPT},
-    {"GET", "/a/:x/logs", ROLE_READ, answer, BODY_KEPT}, {"HEAD", "/b/:x", ROLE_READ, answer, BODY_KEPT},
-    {"GET", "/c/:x/d/:y", ROLE_READ, refuse, BODY_KEPT},
+    {"GET", "/a", answer, ROLE_READ, BODY_KEPT},         {"POST", "/a", answer, ROLE_READ, BODY_KEPT},
+    {"GET", "/a/:x", answer, ROLE_READ, BODY_KEPT},      {"DELETE", "/a/:x", answer, ROLE_READ, BODY_KEPT},
+    {"GET", "/a/:x/logs", answer, ROLE_READ, BODY_KEPT}, {"HEAD", "/b/:x", answer, ROLE_READ, BODY_KEPT},
+    {"GET", "/c/:x/d/:y", refuse, ROLE_READ, BODY_KEPT},
 };
 
 static void routes_are_found(void **state)
