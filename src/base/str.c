@@ -143,7 +143,7 @@ const char *name_problem(const char *s)
     size_t len = s ? strlen(s) : 0;
 
     if (len == 0) return "must not be empty";
-    if (len > 63) return "must not be longer than 63 characters";
+    if (len > NAME_LENGTH) return "must not be longer than 63 characters";
     for (size_t i = 0; i < len; i++)
         if (!is_alnum(s[i]) && s[i] != '.' && s[i] != '-' && s[i] != '_')
             return "may hold letters, digits, '.', '-' and '_' only";

@@ -28,6 +28,8 @@ int parse_cidr(const char *s, uint32_t *ret_net, unsigned *ret_prefix);
  * Says why not in a constant text that goes after the name ("must not be empty"), or returns NULL if the name is good.
  */
 const char *name_problem(const char *s);
+#define NAME_LENGTH  63
+#define NAME_PATTERN "^[A-Za-z0-9]([A-Za-z0-9_-]|\\.[A-Za-z0-9_-])*\\.?$" /* the rest of it, for schemas */
 
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);

@@ -81,11 +81,12 @@ struct replica_view {
 struct deployment_view {
     const char *name; /* borrowed, as `reason`, until the loop's next round */
     int64_t replicas, ready, updated, ended, version, created_ms, updated_ms;
-    const char *status;           /* "ready", "progressing", "degraded", "failed", "ended", "deleting" */
+    const char *status;           /* one of deployment_status_names */
     const char *reason;           /* why it is not ready; "" if it is */
     struct replica_view *members; /* the view's */
     size_t n_members;
 };
+extern const char *const deployment_status_names[];                 /* NULL-terminated, for tables */
 int deploy_view(struct deployment *d, struct deployment_view *ret); /* -ENOMEM */
 void deployment_view_done(struct deployment_view *v);
 

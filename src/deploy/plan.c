@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "deploy/plan.h"
 
+#include "deploy/deploy.h"
+
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS   300000
 
+const char *const deployment_status_names[] = {
+    [PLAN_READY] = "ready",
+    [PLAN_PROGRESSING] = "progressing",
+    [PLAN_DEGRADED] = "degraded",
+    [PLAN_FAILED] = "failed",
+    [PLAN_ENDED] = "ended",
+    [PLAN_DELETING] = "deleting",
+    NULL,
+};
+
 const char *plan_status_name(enum plan_status s)
 {
-    static const char *const names[] = {
-        [PLAN_READY] = "ready",       [PLAN_PROGRESSING] = "progressing",
-        [PLAN_DEGRADED] = "degraded", [PLAN_FAILED] = "failed",
-        [PLAN_ENDED] = "ended",       [PLAN_DELETING] = "deleting",
-    };
-
-    return names[s];
+    return deployment_status_names[s];
 }
 
 int64_t plan_backoff_ms(unsigned n)

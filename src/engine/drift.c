@@ -5,6 +5,7 @@
  */
 #include "engine/drift.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -63,10 +64,25 @@ void drifts_close(struct engine *e)
     }
 }
 
+const char *const engine_finding_kinds[] = {"stranger", "running",          "ended", "folder_gone", "configuration",
+                                            "folder",   "cgroup",           "rows",  "row",         "stuck",
+                                            "artifact", "artifact_missing", NULL};
+
+/* A kind that nobody outside is told of is our own mistake. */
+static void check_kind(const char *kind)
+{
+    size_t i = 0;
+
+    while (engine_finding_kinds[i] && !str_eq(engine_finding_kinds[i], kind))
+        i++;
+    assert(engine_finding_kinds[i]);
+}
+
 struct item *drift_add(struct drift *d, const char *kind, bool serious, void (*fix)(struct drift *, struct item *))
 {
     struct item *more = reallocarray(d->items, d->n_items + 1, sizeof(*more));
 
+    check_kind(kind);
     if (!more) {
         d->r = vl_fail_errno(&d->err, ENOMEM, "findings");
         return NULL;

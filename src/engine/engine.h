@@ -214,6 +214,7 @@ void engine_capacity(const struct engine *e, struct engine_capacity *ret);
 void engine_summary(struct engine *e, struct engine_summary *ret);
 
 /* --- Drift: where registry and host disagree --------------------------------------------------------------------- */
+extern const char *const engine_finding_kinds[]; /* NULL-terminated, for tables */
 struct finding {
     /*
      * "stranger" (a VMM that the registry does not know), "running" (a VM runs, the registry says it does not), "ended"
@@ -221,8 +222,8 @@ struct finding {
      * "folder", "cgroup" (of no VM), "rows" (of no VM), "row" (cannot be read), "stuck" (a status past its deadline),
      * "artifact" (nobody's), "artifact_missing".
      */
-    const char *kind;
-    bool serious; /* VMs are affected; else only room is taken */
+    const char *kind; /* one of engine_finding_kinds */
+    bool serious;     /* VMs are affected; else only room is taken */
     bool fixable;
     char object[96];
     char detail[400], remedy[240];

@@ -13,17 +13,19 @@ struct wire {
 
 #define AT(member) offsetof(struct wire, member)
 static const struct field request_fields[] = {
-    {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(name)},
-    {"plugin", FIELD_STRING, .offset = AT(plugin)},
+    {"name", FIELD_STRING, .flags = FIELD_REQUIRED | FIELD_TOLD, .offset = AT(name), .min = 1, .max = NAME_LENGTH,
+     .pattern = NAME_PATTERN, .about = "Its VMs are NAME-1, NAME-2."},
+    {"plugin", FIELD_STRING, .offset = AT(plugin), .pattern = NAME_PATTERN, .about = "Name of an installed plugin."},
     {"replicas", FIELD_INT, .offset = AT(replicas), .min = 0, .max = DEPLOYMENT_REPLICAS_MAX},
-    {"config", FIELD_JSON, .offset = AT(config), .max = CONFIG_MAX},
+    {"config", FIELD_JSON, .offset = AT(config), .max = CONFIG_MAX, .about = "Of each VM."},
 };
 static const struct field patch_fields[] = {
     {"replicas", FIELD_INT, .offset = AT(replicas), .min = 0, .max = DEPLOYMENT_REPLICAS_MAX, .def = ABSENT},
-    {"config", FIELD_JSON, .offset = AT(config), .max = CONFIG_MAX},
+    {"config", FIELD_JSON, .offset = AT(config), .max = CONFIG_MAX, .about = "What is named in it changes."},
 };
 static const struct field rollback_fields[] = {
-    {"version", FIELD_INT, .offset = AT(version), .min = 1, .max = INT64_MAX, .def = ABSENT},
+    {"version", FIELD_INT, .offset = AT(version), .min = 1, .max = INT64_MAX, .def = ABSENT,
+     .about = "The one before if left out."},
 };
 const struct schema deployment_request_schema = {"deployment", sizeof(struct wire), request_fields,
                                                  ARRAY_LEN(request_fields)};

@@ -11,10 +11,11 @@
 #include "model/manifest_rules.h"
 
 #define LABELS_MAX 256
+#define CHECKSUM   "^(sha256:)?[0-9A-Fa-f]{64}$"
 
 static const struct field medium_fields[] = {
     {"url", FIELD_STRING, .offset = offsetof(struct medium, url), .max = 4096},
-    {"checksum", FIELD_STRING, .offset = offsetof(struct medium, checksum), .max = 128},
+    {"checksum", FIELD_STRING, .offset = offsetof(struct medium, checksum), .max = 128, .pattern = CHECKSUM},
     {"size", FIELD_INT, .offset = offsetof(struct medium, size), .min = 0, .max = INT64_MAX},
     {"format", FIELD_STRING, .flags = FIELD_IGNORED}, /* what it is shows in its first bytes */
 };
@@ -23,11 +24,11 @@ static const struct schema medium_schema = {"initramfs", sizeof(struct medium), 
 
 static const struct field rootfs_fields[] = {
     {"url", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs_medium, url), .max = 4096},
-    {"checksum", FIELD_STRING, .offset = offsetof(struct rootfs_medium, checksum), .max = 128},
+    {"checksum", FIELD_STRING, .offset = offsetof(struct rootfs_medium, checksum), .max = 128, .pattern = CHECKSUM},
     {"format", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct rootfs_medium, format), .max = 32},
     {"fstype", FIELD_STRING, .offset = offsetof(struct rootfs_medium, fstype), .max = 32},
     {"size", FIELD_INT, .offset = offsetof(struct rootfs_medium, size), .min = 0, .max = INT64_MAX},
-    {"init", FIELD_STRING, .offset = offsetof(struct rootfs_medium, init), .max = 4095},
+    {"init", FIELD_STRING, .offset = offsetof(struct rootfs_medium, init), .max = 4095, .pattern = "^/"},
 };
 const struct schema rootfs_schema = {"rootfs", sizeof(struct rootfs_medium), rootfs_fields, ARRAY_LEN(rootfs_fields)};
 
@@ -36,7 +37,7 @@ static const char *const agents[] = {"kestrel", "none", NULL};
 #define AT(member) offsetof(struct manifest, member)
 static const struct field manifest_fields[] = {
     {"schema_version", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(schema_version), .max = 32},
-    {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(name)},
+    {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(name), .pattern = NAME_PATTERN},
     {"version", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(version), .max = 128},
     {"runtime", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(runtime), .max = 128},
     {"enabled", FIELD_BOOL, .flags = FIELD_EMIT, .offset = AT(enabled), .def = true},

@@ -13,10 +13,12 @@ static const struct field port_map_fields[] = {
     {"name", FIELD_STRING, .offset = offsetof(struct port_map, name), .max = 63},
     {"protocol", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct port_map, protocol),
      .choices = protocols},
-    {"host_ip", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct port_map, host_ip)},
+    {"host_ip", FIELD_STRING, .flags = FIELD_EMIT, .offset = offsetof(struct port_map, host_ip),
+     .pattern = "^127(\\.[0-9]{1,3}){3}$", .about = "Of the loopback; 127.0.0.1 if left out."},
     {"host_port", FIELD_INT, .flags = FIELD_EMIT, .offset = offsetof(struct port_map, host_port), .min = 0,
-     .max = 65535},
-    {"port", FIELD_INT, .flags = FIELD_REQUIRED, .offset = offsetof(struct port_map, port), .min = 1, .max = 65535},
+     .max = 65535, .about = "0: any that is free."},
+    {"port", FIELD_INT, .flags = FIELD_REQUIRED, .offset = offsetof(struct port_map, port), .min = 1, .max = 65535,
+     .about = "In the guest."},
     {"mode", FIELD_STRING, .flags = FIELD_IGNORED},
 };
 const struct schema port_map_schema = {"port", sizeof(struct port_map), port_map_fields, ARRAY_LEN(port_map_fields)};

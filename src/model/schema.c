@@ -202,12 +202,13 @@ static int decode_string(struct decode *d, const struct spot *at, const struct f
     int r;
 
     if ((r = decode_text(d, at, j, slot)) < 0 || !*slot) return r;
-    if (f->choices && **slot == '\0' && !(f->flags & FIELD_REQUIRED)) {
+    if (f->flags & FIELD_TOLD) return 0;
+    if ((r = check_length(d, at, f, strlen(*slot))) < 0 || !f->choices) return r;
+    if (**slot == '\0' && !(f->flags & FIELD_REQUIRED)) {
         free(take_ptr(*slot));
         return 0;
     }
-    if ((r = check_length(d, at, f, strlen(*slot))) < 0) return r;
-    return f->choices ? check_choice(d, at, f, *slot) : 0;
+    return check_choice(d, at, f, *slot);
 }
 
 static int decode_strings(struct decode *d, const struct spot *at, const struct field *f, const json_t *j,

@@ -28,6 +28,7 @@ enum field_flags {
     FIELD_EMIT = 2,     /* encoded even when empty (NULL as "", 0, false, [] or {}) */
     FIELD_IGNORED = 4,  /* a key of the contract that this version accepts (by type) and does nothing with; no offset */
     FIELD_INTERNAL = 8, /* encoded but never accepted from outside: in input it counts as unknown */
+    FIELD_TOLD = 16,    /* FIELD_STRING: min, max and choices are for schemas: a rule behind the table judges */
 };
 
 struct field {
@@ -41,6 +42,8 @@ struct field {
         *choices;             /* FIELD_STRING: NULL-terminated; NULL: anything. Unless required, "" counts as absent */
     const struct schema *sub; /* may be NULL with FIELD_IGNORED */
     const char *about;        /* a sentence for JSON Schemas; NULL: the name says it */
+    const char *pattern; /* FIELD_STRING: what a rule behind the table asks for, as schemas tell it; NULL: nothing */
+    const char *format;  /* likewise, as in "date-time" */
 };
 
 struct schema {

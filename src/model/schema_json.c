@@ -27,6 +27,8 @@ static json_t *string_schema(const struct field *f)
     json_t *j = typed("string"), *choices;
 
     set_bounds(j, f, "minLength", "maxLength");
+    if (f->pattern) set(j, "pattern", json_string(f->pattern));
+    if (f->format) set(j, "format", json_string(f->format));
     if (!f->choices || !j) return j;
     choices = json_array();
     for (size_t i = 0; choices && f->choices[i]; i++)
@@ -46,21 +48,30 @@ static json_t *int_schema(const struct field *f)
     return j;
 }
 
-static json_t *list_schema(const struct field *f, json_t *items)
+/* What is counted has a bound in input, whatever the table says. */
+static void set_counts(json_t *j, const struct field *f, enum schema_use use, const char *min, const char *max)
+{
+    if (f->max > 0)
+        set_bounds(j, f, min, max);
+    else if (use != SCHEMA_OUTPUT)
+        set(j, max, json_integer(FIELD_ITEMS_MAX));
+}
+
+static json_t *list_schema(const struct field *f, enum schema_use use, json_t *items)
 {
     json_t *j = typed("array");
 
     set(j, "items", items);
-    set_bounds(j, f, "minItems", "maxItems");
+    set_counts(j, f, use, "minItems", "maxItems");
     return j;
 }
 
-static json_t *map_schema(const struct field *f)
+static json_t *map_schema(const struct field *f, enum schema_use use)
 {
     json_t *j = typed("object");
 
     set(j, "additionalProperties", typed("string"));
-    set_bounds(j, f, "minProperties", "maxProperties");
+    set_counts(j, f, use, "minProperties", "maxProperties");
     return j;
 }
 
@@ -82,13 +93,13 @@ static json_t *field_schema(const struct field *f, enum schema_use use)
     case FIELD_INT:
         return int_schema(f);
     case FIELD_STRINGS:
-        return list_schema(f, typed("string"));
+        return list_schema(f, use, typed("string"));
     case FIELD_MAP:
-        return map_schema(f);
+        return map_schema(f, use);
     case FIELD_OBJECT:
         return f->sub ? schema_json(f->sub, use) : typed("object");
     case FIELD_OBJECTS:
-        return list_schema(f, f->sub ? schema_json(f->sub, use) : typed("object"));
+        return list_schema(f, use, f->sub ? schema_json(f->sub, use) : typed("object"));
     case FIELD_JSON:
         return typed("object");
     }

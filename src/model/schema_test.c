@@ -465,6 +465,35 @@ static void running_out_of_memory_is_survived(void **state)
     assert_true(n > 50);
 }
 
+static void what_is_told_is_not_asked_for(void **state)
+{
+    static const char *const letters[] = {"a", "b", NULL};
+    static const struct field fields[] = {
+        {"kind", FIELD_STRING, .flags = FIELD_TOLD, .min = 1, .max = 2, .choices = letters, .pattern = "^[ab]"},
+        {"at", FIELD_STRING, .offset = sizeof(char *), .max = 40, .format = "date-time"},
+        {"all", FIELD_STRINGS, .offset = 2 * sizeof(char *)},
+    };
+    static const struct schema schema = {"told", 2 * sizeof(char *) + sizeof(struct strv), fields, ARRAY_LEN(fields)};
+    json_auto_t *in = json_pack("{s:s}", "kind", "later"), *input = schema_json(&schema, SCHEMA_INPUT),
+                *output = schema_json(&schema, SCHEMA_OUTPUT);
+    auto_free char *for_input = json_text(input), *for_output = json_text(output);
+    struct {
+        char *kind, *at;
+        struct strv all;
+    } have;
+    struct vl_error err = {0};
+
+    (void)state;
+    assert_int_equal(schema_decode(&schema, in, NULL, &have, NULL, &err), 0);
+    assert_string_equal(have.kind, "later");
+    schema_done(&schema, &have);
+    assert_string_equal(
+        for_output, "{\"type\":\"object\",\"properties\":{\"kind\":{\"type\":\"string\",\"minLength\":1,\"maxLength\""
+                    ":2,\"pattern\":\"^[ab]\",\"enum\":[\"a\",\"b\"]},\"at\":{\"type\":\"string\",\"maxLength\":40,"
+                    "\"format\":\"date-time\"},\"all\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}");
+    assert_non_null(strstr(for_input, "\"maxItems\":1024"));
+}
+
 static void tables_become_json_schemas(void **state)
 {
     static const struct field fields[] = {
@@ -529,6 +558,7 @@ int main(void)
         cmocka_unit_test(quoting),
         cmocka_unit_test(maps),
         cmocka_unit_test(running_out_of_memory_is_survived),
+        cmocka_unit_test(what_is_told_is_not_asked_for),
         cmocka_unit_test(tables_become_json_schemas),
     };
 

@@ -12,7 +12,7 @@
 #define METADATA_MAX 65536
 
 static const struct field config_fields[] = {
-    {"plugin", FIELD_STRING, .offset = offsetof(struct vm_config, plugin)},
+    {"plugin", FIELD_STRING, .offset = offsetof(struct vm_config, plugin), .pattern = NAME_PATTERN},
     {"runtime", FIELD_STRING, .offset = offsetof(struct vm_config, runtime), .max = 128},
     {"resources", FIELD_OBJECT, .offset = offsetof(struct vm_config, resources), .sub = &resources_schema},
     {"expose", FIELD_OBJECTS, .offset = offsetof(struct vm_config, expose), .max = PORTS_MAX, .sub = &port_map_schema,
@@ -22,11 +22,16 @@ static const struct field config_fields[] = {
     {"command", FIELD_STRINGS, .offset = offsetof(struct vm_config, command), .max = 1024,
      .about = "Arguments instead of the image's own, after its entrypoint."},
     {"restart", FIELD_STRING, .offset = offsetof(struct vm_config, restart), .choices = restart_policies},
-    {"disk_mb", FIELD_INT, .offset = offsetof(struct vm_config, disk_mb), .min = DISK_MB_MIN, .max = DISK_MB_MAX},
-    {"auto_remove", FIELD_BOOL, .offset = offsetof(struct vm_config, auto_remove)},
-    {"kernel_override", FIELD_STRING, .offset = offsetof(struct vm_config, kernel_override), .max = 4095},
-    {"manifest", FIELD_JSON, .offset = offsetof(struct vm_config, manifest), .max = MANIFEST_MAX},
-    {"metadata", FIELD_JSON, .offset = offsetof(struct vm_config, metadata), .max = METADATA_MAX},
+    {"disk_mb", FIELD_INT, .offset = offsetof(struct vm_config, disk_mb), .min = DISK_MB_MIN, .max = DISK_MB_MAX,
+     .about = "A disk of its own for what it changes in its disk image; memory if left out."},
+    {"auto_remove", FIELD_BOOL, .offset = offsetof(struct vm_config, auto_remove),
+     .about = "Delete it a moment after its end; it is never booted again."},
+    {"kernel_override", FIELD_STRING, .offset = offsetof(struct vm_config, kernel_override), .max = 4095,
+     .about = "A kernel of the host, below a folder of VOLANT_KERNEL_DIRS."},
+    {"manifest", FIELD_JSON, .offset = offsetof(struct vm_config, manifest), .max = MANIFEST_MAX,
+     .about = "Instead of the installed one; of the same plugin."},
+    {"metadata", FIELD_JSON, .offset = offsetof(struct vm_config, metadata), .max = METADATA_MAX,
+     .about = "The client's own; nothing reads it."},
     {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
     {"api", FIELD_OBJECT, .flags = FIELD_IGNORED},
     {"devices", FIELD_OBJECT, .flags = FIELD_IGNORED},
@@ -39,16 +44,16 @@ const struct schema vm_config_schema = {"config", sizeof(struct vm_config), conf
 
 #define AT(member) offsetof(struct vm_request, member)
 static const struct field request_fields[] = {
-    {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(name),
-     .about = "Letters, digits, dot, dash, underscore; unique."},
-    {"plugin", FIELD_STRING, .offset = AT(plugin), .about = "Name of an installed plugin."},
+    {"name", FIELD_STRING, .flags = FIELD_REQUIRED | FIELD_TOLD, .offset = AT(name),
+     .about = "Letters, digits, dot, dash, underscore; unique.", .min = 1, .max = NAME_LENGTH, .pattern = NAME_PATTERN},
+    {"plugin", FIELD_STRING, .offset = AT(plugin), .about = "Name of an installed plugin.", .pattern = NAME_PATTERN},
     {"runtime", FIELD_STRING, .offset = AT(runtime), .max = 128},
     {"cpu_cores", FIELD_INT, .offset = AT(cpu_cores), .min = 1, .max = CPU_CORES_MAX,
      .about = "The plugin's if left out."},
     {"memory_mb", FIELD_INT, .offset = AT(memory_mb), .min = MEMORY_MB_MIN, .max = MEMORY_MB_MAX,
      .about = "The plugin's if left out."},
     {"config", FIELD_OBJECT, .offset = AT(config), .sub = &vm_config_schema},
-    {"start", FIELD_BOOL, .offset = AT(start), .def = true},
+    {"start", FIELD_BOOL, .offset = AT(start), .def = true, .about = "false: record it as stopped."},
     {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
     {"api_host", FIELD_STRING, .flags = FIELD_IGNORED},
     {"api_port", FIELD_STRING, .flags = FIELD_IGNORED},
@@ -217,20 +222,21 @@ int vm_request_decode(const json_t *in, struct vm_request *ret, struct strv *unk
     return 0;
 }
 
-static const char *const status_names[] = {
-    [VM_PENDING] = "pending",   [VM_STARTING] = "starting", [VM_RUNNING] = "running", [VM_PAUSED] = "paused",
-    [VM_STOPPING] = "stopping", [VM_STOPPED] = "stopped",   [VM_CRASHED] = "crashed", [VM_FAILED] = "failed",
+const char *const vm_status_names[] = {
+    [VM_PENDING] = "pending", [VM_STARTING] = "starting", [VM_RUNNING] = "running",
+    [VM_PAUSED] = "paused",   [VM_STOPPING] = "stopping", [VM_STOPPED] = "stopped",
+    [VM_CRASHED] = "crashed", [VM_FAILED] = "failed",     NULL,
 };
 
 const char *vm_status_name(enum vm_status s)
 {
-    return status_names[s];
+    return vm_status_names[s];
 }
 
 int vm_status_parse(const char *s, enum vm_status *ret)
 {
-    for (size_t i = 0; i < ARRAY_LEN(status_names); i++) {
-        if (!str_eq(s, status_names[i])) continue;
+    for (size_t i = 0; vm_status_names[i]; i++) {
+        if (!str_eq(s, vm_status_names[i])) continue;
         *ret = (enum vm_status)i;
         return 0;
     }

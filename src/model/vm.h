@@ -68,6 +68,7 @@ enum vm_status {
     VM_FAILED,  /* could not be booted: `reason` says why and what to do */
 };
 const char *vm_status_name(enum vm_status s);
+extern const char *const vm_status_names[];              /* NULL-terminated, for tables */
 int vm_status_parse(const char *s, enum vm_status *ret); /* -EINVAL */
 /* No VMM process belongs to a VM in this status. */
 bool vm_status_ended(enum vm_status s);

@@ -19,18 +19,22 @@ struct wire {
     struct objects ports;
 };
 
+static const char *const health_names[] = {"starting", "healthy", "unhealthy", NULL};
+
 #define AT(member) offsetof(struct wire, member)
 static const struct field wire_fields[] = {
-    {"id", FIELD_INT, .flags = FIELD_EMIT, .offset = AT(v.id)},
+    {"id", FIELD_INT, .flags = FIELD_EMIT, .offset = AT(v.id), .about = "Never given to another VM."},
     {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(v.name)},
-    {"status", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(v.status)},
-    {"ready", FIELD_BOOL, .flags = FIELD_EMIT, .offset = AT(v.ready)},
-    {"reason", FIELD_STRING, .offset = AT(v.reason)},
-    {"health", FIELD_STRING, .offset = AT(v.health)},
-    {"restarts", FIELD_INT, .offset = AT(v.restarts)},
-    {"deployment", FIELD_STRING, .offset = AT(v.deployment)},
-    {"revision", FIELD_INT, .offset = AT(v.revision)},
-    {"exit_code", FIELD_INT, .offset = AT(exit_code), .def = NO_EXIT_CODE},
+    {"status", FIELD_STRING, .flags = FIELD_REQUIRED | FIELD_TOLD, .offset = AT(v.status), .choices = vm_status_names},
+    {"ready", FIELD_BOOL, .flags = FIELD_EMIT, .offset = AT(v.ready),
+     .about = "Its check passes; without one its first port accepts; without ports its workload was begun."},
+    {"reason", FIELD_STRING, .offset = AT(v.reason), .about = "Why it has ended, failed, or is not ready."},
+    {"health", FIELD_STRING, .flags = FIELD_TOLD, .offset = AT(v.health), .choices = health_names,
+     .about = "Left out where the plugin has no check."},
+    {"restarts", FIELD_INT, .offset = AT(v.restarts), .about = "By its policy, since it last stayed up."},
+    {"deployment", FIELD_STRING, .offset = AT(v.deployment), .about = "Whose replica it is."},
+    {"revision", FIELD_INT, .offset = AT(v.revision), .about = "Of the deployment's configuration."},
+    {"exit_code", FIELD_INT, .offset = AT(exit_code), .def = NO_EXIT_CODE, .about = "Once its workload has ended."},
     {"plugin", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.plugin)},
     {"runtime", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.runtime)},
     {"pid", FIELD_INT, .offset = AT(v.pid)},
@@ -41,9 +45,9 @@ static const struct field wire_fields[] = {
     {"kernel_cmdline", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.kernel_cmdline)},
     {"serial_socket", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.serial_socket)},
     {"ports", FIELD_OBJECTS, .flags = FIELD_EMIT, .offset = AT(ports), .sub = &port_map_schema},
-    {"started_at", FIELD_STRING, .offset = AT(started_at), .max = 40},
-    {"created_at", FIELD_STRING, .offset = AT(created_at), .max = 40},
-    {"updated_at", FIELD_STRING, .offset = AT(updated_at), .max = 40},
+    {"started_at", FIELD_STRING, .offset = AT(started_at), .max = 40, .format = "date-time"},
+    {"created_at", FIELD_STRING, .offset = AT(created_at), .max = 40, .format = "date-time"},
+    {"updated_at", FIELD_STRING, .offset = AT(updated_at), .max = 40, .format = "date-time"},
 };
 const struct schema vm_view_schema = {"vm", sizeof(struct wire), wire_fields, ARRAY_LEN(wire_fields)};
 

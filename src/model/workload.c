@@ -12,14 +12,15 @@ static const struct field resources_fields[] = {
 const struct schema resources_schema = {"resources", sizeof(struct resources), resources_fields,
                                         ARRAY_LEN(resources_fields)};
 
+static const char *const workload_types[] = {"http", "exec", NULL};
 static const struct field workload_fields[] = {
-    {"type", FIELD_STRING, .offset = offsetof(struct workload, type)},
+    {"type", FIELD_STRING, .flags = FIELD_TOLD, .offset = offsetof(struct workload, type), .choices = workload_types},
     {"base_url", FIELD_STRING, .offset = offsetof(struct workload, base_url), .max = 2048},
     {"entrypoint", FIELD_STRINGS, .flags = FIELD_REQUIRED, .offset = offsetof(struct workload, entrypoint), .min = 1,
      .max = 1024},
     {"command_index", FIELD_INT, .offset = offsetof(struct workload, command_index), .min = 0, .max = 1024},
     {"env", FIELD_MAP, .offset = offsetof(struct workload, env)},
-    {"workdir", FIELD_STRING, .offset = offsetof(struct workload, workdir), .max = 4095},
+    {"workdir", FIELD_STRING, .offset = offsetof(struct workload, workdir), .max = 4095, .pattern = "^/"},
     {"user", FIELD_STRING, .offset = offsetof(struct workload, user), .max = 128},
     {"stop_signal", FIELD_STRING, .offset = offsetof(struct workload, stop_signal), .max = 16},
     {"volumes", FIELD_STRINGS, .offset = offsetof(struct workload, volumes), .max = 64},

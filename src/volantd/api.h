@@ -43,6 +43,10 @@ extern const size_t api_n_routes;
 
 extern const struct schema repair_schema;        /* body of system_repair */
 extern const struct schema token_request_schema; /* body of tokens_create */
+extern const struct schema plugin_enabled_schema;
+/* Replies, each encoded by its table; `config` is a Config, whose table is another. */
+extern const struct schema findings_schema, versioned_config_schema, config_version_schema;
+extern const struct schema deployment_view_schema, deployment_version_schema;
 
 /* For requests that wait for the engine: their `release`. `state` is the struct api. */
 void api_forget(struct api_req *req);

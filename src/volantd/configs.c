@@ -17,20 +17,36 @@ json_t *config_shown(json_t *config)
     return config;
 }
 
-static json_t *versioned(int64_t version, int64_t at_ms, json_t *config)
+struct wire {
+    int64_t id, version;
+    char *updated_at, *config;
+};
+#define AT(member) .flags = FIELD_EMIT, .offset = offsetof(struct wire, member)
+static const struct field fields[] = {
+    {"id", FIELD_INT, AT(id)}, /* of history alone */
+    {"version", FIELD_INT, AT(version)},
+    {"updated_at", FIELD_STRING, AT(updated_at), .format = "date-time"},
+    {"config", FIELD_JSON, AT(config)},
+};
+const struct schema config_version_schema = {"version", sizeof(struct wire), fields, ARRAY_LEN(fields)};
+const struct schema versioned_config_schema = {"config", sizeof(struct wire), fields + 1, ARRAY_LEN(fields) - 1};
+
+static json_t *versioned(const struct schema *s, int64_t id, int64_t version, int64_t at_ms, json_t *config)
 {
     char at[32];
+    const struct wire w = {id, version, at, NULL};
+    json_auto_t *j = NULL;
 
     format_time(at_ms, at);
-    return json_pack("{s:I, s:s, s:o}", "version", (json_int_t)version, "updated_at", at, "config",
-                     config_shown(config));
+    j = schema_encode(s, &w);
+    return json_object_set_new(j, "config", config_shown(config)) < 0 ? NULL : take_ptr(j);
 }
 
 static enum api_end reply(struct api_req *req, const struct vm *vm, struct vl_error *err)
 {
     int64_t at_ms, version = engine_vm_config_version(vm, &at_ms);
 
-    return api_json(req, 200, versioned(version, at_ms, engine_vm_config(vm)), err);
+    return api_json(req, 200, versioned(&versioned_config_schema, 0, version, at_ms, engine_vm_config(vm)), err);
 }
 
 enum api_end config_get(struct api *api, struct api_req *req, struct vl_error *err)
@@ -59,11 +75,10 @@ static json_t *encode_history(const struct vm_config_row *rows, size_t n)
     json_auto_t *list = json_array();
 
     for (size_t i = 0; list && i < n; i++) {
-        json_t *j = versioned(rows[i].version, rows[i].created_ms, config_of(&rows[i]));
+        json_t *j =
+            versioned(&config_version_schema, rows[i].id, rows[i].version, rows[i].created_ms, config_of(&rows[i]));
 
-        if (!j || json_object_set_new(j, "id", json_integer((json_int_t)rows[i].id)) < 0 ||
-            json_array_append_new(list, j) < 0)
-            return NULL;
+        if (json_array_append_new(list, j) < 0) return NULL;
     }
     return take_ptr(list);
 }

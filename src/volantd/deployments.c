@@ -12,34 +12,61 @@
 
 /* --- encoding ----------------------------------------------------------------------------------------------------- */
 
-static json_t *encode_members(const struct deployment_view *v)
-{
-    json_t *list = json_array();
+/* As it goes over the wire; owns nothing but `replicas.items`. */
+struct wire {
+    struct deployment_view v;
+    struct objects replicas; /* struct replica_wire */
+    char *created_at, *updated_at, *config;
+};
+struct replica_wire {
+    char *name, *status, *reason;
+    bool ready;
+    int64_t version;
+};
 
-    for (size_t i = 0; list && i < v->n_members; i++) {
-        const struct replica_view *m = &v->members[i];
-        json_t *j = json_pack("{s:s, s:s, s:b, s:I, s:s}", "name", m->name, "status", m->status, "ready", m->ready,
-                              "version", (json_int_t)m->version, "reason", m->reason);
-
-        if (j && json_array_append_new(list, j) == 0) continue;
-        json_decref(list);
-        return NULL;
-    }
-    return list;
-}
+#define OF(member) .flags = FIELD_EMIT, .offset = offsetof(struct replica_wire, member)
+static const struct field replica_fields[] = {
+    {"name", FIELD_STRING, OF(name)},
+    {"status", FIELD_STRING, OF(status), .choices = vm_status_names, .about = "Of its VM."},
+    {"ready", FIELD_BOOL, OF(ready)},
+    {"version", FIELD_INT, OF(version), .about = "Of the configuration that it has; 0: it has no VM yet."},
+    {"reason", FIELD_STRING, OF(reason), .about = "Empty where all is well."},
+};
+static const struct schema replica_schema = {"replica", sizeof(struct replica_wire), replica_fields,
+                                             ARRAY_LEN(replica_fields)};
+#define AT(member) .flags = FIELD_EMIT, .offset = offsetof(struct wire, member)
+static const struct field fields[] = {
+    {"name", FIELD_STRING, AT(v.name)},
+    {"desired_replicas", FIELD_INT, AT(v.replicas)},
+    {"ready_replicas", FIELD_INT, AT(v.ready)},
+    {"updated_replicas", FIELD_INT, AT(v.updated), .about = "Those of the present version."},
+    {"ended_replicas", FIELD_INT, AT(v.ended), .about = "Those that have done their work and stay so."},
+    {"version", FIELD_INT, AT(v.version), .about = "Of the configuration."},
+    {"status", FIELD_STRING, AT(v.status), .choices = deployment_status_names},
+    {"reason", FIELD_STRING, AT(v.reason), .about = "Why it is not ready; empty if it is."},
+    {"replicas", FIELD_OBJECTS, AT(replicas), .sub = &replica_schema},
+    {"config", FIELD_JSON, AT(config), .about = "Of each VM, with the manifest and all defaults."},
+    {"created_at", FIELD_STRING, AT(created_at), .format = "date-time"},
+    {"updated_at", FIELD_STRING, AT(updated_at), .format = "date-time"},
+};
+const struct schema deployment_view_schema = {"deployment", sizeof(struct wire), fields, ARRAY_LEN(fields)};
 
 static json_t *encode_view(const struct deployment_view *v, json_t *config)
 {
     char created[32], updated[32];
-    json_t *members = encode_members(v);
+    auto_free struct replica_wire *replicas = calloc(v->n_members + 1, sizeof(*replicas));
+    struct wire w = {.v = *v, .created_at = created, .updated_at = updated, .replicas = {replicas, v->n_members}};
+    json_auto_t *j = NULL;
 
     format_time(v->created_ms, created);
     format_time(v->updated_ms, updated);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:s, s:s}", "name", v->name,
-                     "desired_replicas", (json_int_t)v->replicas, "ready_replicas", (json_int_t)v->ready,
-                     "updated_replicas", (json_int_t)v->updated, "ended_replicas", (json_int_t)v->ended, "version",
-                     (json_int_t)v->version, "status", v->status, "reason", v->reason, "replicas", members, "config",
-                     config, "created_at", created, "updated_at", updated);
+    for (size_t i = 0; replicas && i < v->n_members; i++) {
+        struct replica_view *m = &v->members[i];
+
+        replicas[i] = (struct replica_wire){m->name, (char *)m->status, m->reason, m->ready, m->version};
+    }
+    if (replicas) j = schema_encode(&deployment_view_schema, &w);
+    return json_object_set_new(j, "config", config) < 0 ? NULL : take_ptr(j);
 }
 
 /* NULL: out of memory. */
@@ -49,6 +76,19 @@ static json_t *encode(struct deployment *d)
 
     return deploy_view(d, &v) < 0 ? NULL : encode_view(&v, config_shown(deploy_config_json(d)));
 }
+
+struct version_wire {
+    int64_t version;
+    char *updated_at, *config;
+};
+#define IN(member) .flags = FIELD_EMIT, .offset = offsetof(struct version_wire, member)
+static const struct field version_fields[] = {
+    {"version", FIELD_INT, IN(version)},
+    {"updated_at", FIELD_STRING, IN(updated_at), .format = "date-time"},
+    {"config", FIELD_JSON, IN(config)},
+};
+const struct schema deployment_version_schema = {"version", sizeof(struct version_wire), version_fields,
+                                                 ARRAY_LEN(version_fields)};
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
@@ -97,10 +137,12 @@ enum api_end deployments_list(struct api *api, struct api_req *req, struct vl_er
 static bool add_version(void *arg, int64_t version, int64_t created_ms, json_t *config)
 {
     char at[32];
+    const struct version_wire w = {version, at, NULL};
+    json_auto_t *j = NULL;
 
     format_time(created_ms, at);
-    return json_array_append_new(arg, json_pack("{s:I, s:s, s:o}", "version", (json_int_t)version, "updated_at", at,
-                                                "config", config_shown(config))) == 0;
+    j = schema_encode(&deployment_version_schema, &w);
+    return json_object_set_new(j, "config", config_shown(config)) == 0 && json_array_append(arg, j) == 0;
 }
 
 enum api_end deployment_history(struct api *api, struct api_req *req, struct vl_error *err)

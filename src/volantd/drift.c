@@ -1,61 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/system/check and /repair: where registry and host disagree, and what was done about it. */
-#include <string.h>
-
 #include "base/clock.h"
 #include "volantd/api.h"
 
-/* Ours is unambiguous: text of files in VMs' folders may be anything. */
-static json_t *text_json(const char *s)
-{
-    json_t *j = json_string(s);
-    char safe[1024];
+/* As it goes over the wire; owns nothing. */
+struct wire {
+    char *kind, *level, *object, *detail, *remedy;
+    bool fixable;
+    int64_t id, pid;
+    char *name, *since, *done, *failed;
+};
+static const char *const levels[] = {"fail", "warn", NULL};
 
-    if (j) return j;
-    (void)escape_printable(safe, sizeof(safe), s, strlen(s));
-    return json_string(safe);
-}
+#define AT(member) .offset = offsetof(struct wire, member)
+static const struct field finding_fields[] = {
+    {"kind", FIELD_STRING, FIELD_EMIT, AT(kind), .choices = engine_finding_kinds},
+    {"level", FIELD_STRING, FIELD_EMIT, AT(level), .choices = levels, .about = "fail: VMs are affected."},
+    {"object", FIELD_STRING, FIELD_EMIT, AT(object)},
+    {"detail", FIELD_STRING, FIELD_EMIT, AT(detail)},
+    {"remedy", FIELD_STRING, FIELD_EMIT, AT(remedy)},
+    {"fixable", FIELD_BOOL, FIELD_EMIT, AT(fixable), .about = "A repair mends it."},
+    {"id", FIELD_INT, AT(id), .about = "The VM's."},
+    {"name", FIELD_STRING, AT(name), .about = "The VM's."},
+    {"pid", FIELD_INT, AT(pid), .about = "Of its VMM."},
+    {"since", FIELD_STRING, AT(since), .format = "date-time"},
+    {"done", FIELD_STRING, AT(done), .about = "What a repair did."},
+    {"failed", FIELD_STRING, AT(failed), .about = "Why a repair could not."},
+};
+static const struct schema finding_schema = {"finding", sizeof(struct wire), finding_fields, ARRAY_LEN(finding_fields)};
+static const struct field fields[] = {
+    {"findings", FIELD_OBJECTS, FIELD_EMIT, .sub = &finding_schema},
+};
+const struct schema findings_schema = {"findings", sizeof(struct objects), fields, ARRAY_LEN(fields)};
 
-static int set(json_t *j, const char *key, json_t *value)
-{
-    return json_object_set_new(j, key, value);
-}
-
-static int add_vm(json_t *j, const struct finding *f)
-{
-    char since[32];
-
-    if (f->id > 0 && set(j, "id", json_integer((json_int_t)f->id)) < 0) return -1;
-    if (*f->name && set(j, "name", text_json(f->name)) < 0) return -1;
-    if (f->pid > 0 && set(j, "pid", json_integer((json_int_t)f->pid)) < 0) return -1;
-    if (f->since_ms <= 0) return 0;
-    format_time(f->since_ms, since);
-    return set(j, "since", json_string(since));
-}
-
-static json_t *encode(const struct finding *f)
-{
-    json_t *j = json_pack("{s:s, s:s, s:o?, s:o?, s:o?, s:b}", "kind", f->kind, "level", f->serious ? "fail" : "warn",
-                          "object", text_json(f->object), "detail", text_json(f->detail), "remedy",
-                          text_json(f->remedy), "fixable", f->fixable);
-
-    if (j && add_vm(j, f) == 0 && (!*f->done || set(j, "done", text_json(f->done)) == 0) &&
-        (!*f->failed || set(j, "failed", text_json(f->failed)) == 0))
-        return j;
-    json_decref(j);
-    return NULL;
-}
-
+/* Text of files in VMs' folders may be anything: the encoder makes it valid. */
 static json_t *encode_all(const struct finding *findings, size_t n)
 {
-    json_t *list = json_array();
+    auto_free struct wire *items = calloc(n + 1, sizeof(*items));
+    auto_free char(*since)[32] = calloc(n + 1, sizeof(*since));
+    const struct objects all = {items, n};
 
-    for (size_t i = 0; list && i < n; i++)
-        if (json_array_append_new(list, encode(&findings[i])) < 0) {
-            json_decref(list);
-            return NULL;
-        }
-    return list ? json_pack("{s:o}", "findings", list) : NULL;
+    if (!items || !since) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct finding *f = &findings[i];
+
+        items[i] = (struct wire){(char *)f->kind,
+                                 (char *)levels[f->serious ? 0 : 1],
+                                 (char *)f->object,
+                                 (char *)f->detail,
+                                 (char *)f->remedy,
+                                 f->fixable,
+                                 f->id,
+                                 f->pid,
+                                 (char *)f->name,
+                                 since[i],
+                                 (char *)f->done,
+                                 (char *)f->failed};
+        if (f->since_ms > 0) format_time(f->since_ms, since[i]);
+    }
+    return schema_encode(&findings_schema, &all);
 }
 
 static void drift_done(void *arg, int r, const struct vl_error *err, const struct finding *findings, size_t n)
@@ -79,7 +82,8 @@ struct repair_request {
     bool end_strangers;
 };
 static const struct field repair_fields[] = {
-    {"end_strangers", FIELD_BOOL, .offset = offsetof(struct repair_request, end_strangers)},
+    {"end_strangers", FIELD_BOOL, .offset = offsetof(struct repair_request, end_strangers),
+     .about = "End VMs that the registry does not know and cannot take in."},
 };
 const struct schema repair_schema = {"request", sizeof(struct repair_request), repair_fields, ARRAY_LEN(repair_fields)};
 

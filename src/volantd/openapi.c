@@ -7,7 +7,8 @@
 #include "volantd/access.h"
 #include "volantd/api.h"
 
-#define JSON_TYPE "application/json; charset=utf-8"
+#define JSON_TYPE  "application/json; charset=utf-8"
+#define REF_PREFIX "#/components/schemas/"
 
 const struct api_operation *api_operation_of(const struct api_route *route)
 {
@@ -23,27 +24,29 @@ static void set(json_t *j, const char *key, json_t *steal)
 
 /* --- components --------------------------------------------------------------------------------------------------- */
 
-/* An agentless guest's manifest shows an empty workload, which no client may send. */
-static void relax(const char *name, json_t *schema)
+static json_t *schema_ref(const char *name)
 {
-    static const char *const paths[][2] = {{"Manifest", NULL}, {"Config", "manifest"}};
+    char ref[96];
 
-    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        json_t *properties = json_object_get(schema, "properties");
-
-        if (!str_eq(name, paths[i][0])) continue;
-        if (paths[i][1]) set(properties, paths[i][1], json_pack("{s:s}", "$ref", "#/components/schemas/Manifest"));
-        (void)json_object_del(json_object_get(properties, "workload"), "required");
+    if (*name == '[') {
+        (void)strf(ref, sizeof(ref), REF_PREFIX "%.*s", (int)strlen(name) - 2, name + 1);
+        return json_pack("{s:s, s:{s:s}}", "type", "array", "items", "$ref", ref);
     }
+    (void)strf(ref, sizeof(ref), REF_PREFIX "%s", name);
+    return json_pack("{s:s}", "$ref", ref);
 }
 
 static json_t *component(const struct api_component *c)
 {
-    json_t *j = NULL;
+    json_t *j = NULL, *properties;
 
     if (c->json) return json_loads(c->json, 0, NULL);
     if ((j = schema_json(c->schema, c->use)) && c->open) set(j, "additionalProperties", json_true());
-    relax(c->name, j);
+    properties = json_object_get(j, "properties");
+    for (size_t i = 0; i < ARRAY_LEN(c->refs) && c->refs[i].member; i++)
+        set(properties, c->refs[i].member, schema_ref(c->refs[i].component));
+    /* An agentless guest's manifest shows an empty workload, which no client may send. */
+    if (str_eq(c->name, "Manifest")) (void)json_object_del(json_object_get(properties, "workload"), "required");
     return j;
 }
 
@@ -62,18 +65,6 @@ static json_t *components(void)
                      "X-Volant-API-Key");
 }
 
-static json_t *schema_ref(const char *name)
-{
-    char ref[96];
-
-    if (*name == '[')
-        return json_pack("{s:s, s:o}", "type", "array", "items",
-                         (strf(ref, sizeof(ref), "#/components/schemas/%.*s", (int)strlen(name) - 2, name + 1),
-                          json_pack("{s:s}", "$ref", ref)));
-    (void)strf(ref, sizeof(ref), "#/components/schemas/%s", name);
-    return json_pack("{s:s}", "$ref", ref);
-}
-
 /* --- operations --------------------------------------------------------------------------------------------------- */
 
 static json_t *content(const char *what)
@@ -90,13 +81,27 @@ static json_t *response(const char *reply)
     return j;
 }
 
-static void add_response(json_t *responses, unsigned status, const char *reply)
+static void add_response(json_t *responses, unsigned status, const char *reply, bool pages)
 {
+    json_t *j;
     char key[8];
 
     if (!status) return;
+    j = response(reply);
+    if (pages)
+        set(j, "headers",
+            json_pack("{s:{s:s, s:{s:s}}}", "X-Total-Count", "description",
+                      "How many there are without limit and offset", "schema", "type", "integer"));
     (void)strf(key, sizeof(key), "%u", status);
-    set(responses, key, response(reply));
+    set(responses, key, j);
+}
+
+/* It cuts a list, and says how long that is. */
+static bool has_pages(const struct api_operation *op)
+{
+    for (const struct api_parameter *p = op->parameters; p && p->name; p++)
+        if (str_eq(p->name, "offset")) return true;
+    return false;
 }
 
 static json_t *parameter(const struct api_parameter *p)
@@ -111,13 +116,29 @@ static json_t *parameter(const struct api_parameter *p)
         if (!choices) set(schema, "enum", choices = json_array());
         (void)json_array_append_new(choices, json_string(p->choices[i]));
     }
-    return json_pack("{s:s, s:s, s:s, s:o}", "name", p->name, "in", "query", "description", p->about, "schema", schema);
+    return json_pack("{s:s, s:s, s:s, s:o}", "name", p->name, "in",
+                     *p->name >= 'A' && *p->name <= 'Z' ? "header" : "query", "description", p->about, "schema",
+                     schema);
 }
 
 static json_t *path_parameter(const char *name, size_t n)
 {
-    return json_pack("{s:s%, s:s, s:b, s:{s:s, s:i}}", "name", name, n, "in", "path", "required", 1, "schema", "type",
-                     "string", "minLength", 1);
+    static const struct {
+        const char *name, *pattern;
+        int max;
+    } known[] = {
+        {"name", NAME_PATTERN, NAME_LENGTH},
+        {"plugin", NAME_PATTERN, NAME_LENGTH},
+        {"digest", "^sha256:[0-9a-f]{64}$", 0},
+    };
+    json_t *schema = json_pack("{s:s, s:i}", "type", "string", "minLength", 1);
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (strlen(known[i].name) != n || memcmp(known[i].name, name, n) != 0) continue;
+        if (known[i].max > 0) set(schema, "maxLength", json_integer(known[i].max));
+        set(schema, "pattern", json_string(known[i].pattern));
+    }
+    return json_pack("{s:s%, s:s, s:b, s:o}", "name", name, n, "in", "path", "required", 1, "schema", schema);
 }
 
 static json_t *parameters(const struct api_route *route, const struct api_operation *op)
@@ -153,8 +174,8 @@ static json_t *operation(const struct api_route *route)
         set(j, "summary", json_string(op->summary));
         set(j, "tags", json_pack("[s]", op->tag));
         set(j, "x-volant-role", json_string(role_name(route->role)));
-        add_response(responses, op->status, op->reply);
-        add_response(responses, op->other_status, op->other_reply);
+        add_response(responses, op->status, op->reply, has_pages(op));
+        add_response(responses, op->other_status, op->other_reply, false);
     }
     set(responses, "default", json_pack("{s:s}", "$ref", "#/components/responses/Error"));
     set(j, "parameters", parameters(route, op));
@@ -199,6 +220,68 @@ static void add_route(json_t *paths, const struct api_route *route)
     method[i] = '\0';
     set(item, method, operation(route));
 }
+
+/* --- replies alone ------------------------------------------------------------------------------------------------ */
+
+static json_t *find_component(const char *name, size_t n)
+{
+    for (size_t i = 0; i < api_n_components; i++)
+        if (strlen(api_components[i].name) == n && memcmp(api_components[i].name, name, n) == 0)
+            return component(&api_components[i]);
+    return NULL;
+}
+
+static void write_out(json_t *schema, int depth)
+{
+    json_t *properties = json_object_get(schema, "properties"), *one;
+    const char *key;
+    void *next;
+
+    json_object_foreach_safe(properties, next, key, one)
+    {
+        const char *ref = json_string_value(json_object_get(one, "$ref"));
+        json_t *inner;
+
+        if (!ref) continue;
+        ref += strlen(REF_PREFIX);
+        inner = depth > 0 ? find_component(ref, strlen(ref)) : json_pack("{s:s}", "type", "object");
+        write_out(inner, depth - 1);
+        set(properties, key, inner);
+    }
+}
+
+static json_t *reply_schema(const struct api_operation *op)
+{
+    const char *name = op && op->reply && !strchr(op->reply, '/') ? op->reply : NULL;
+    bool list = name && *name == '[';
+    json_t *j = name ? find_component(name + (list ? 1 : 0), strlen(name) - (list ? 2 : 0)) : NULL;
+
+    write_out(j, 1);
+    return list && j ? json_pack("{s:s, s:o}", "type", "array", "items", j) : j;
+}
+
+/* "/vms/:name" and "/vms/{id}" are the same. */
+static bool same_path(const char *pattern, const char *target)
+{
+    while (*pattern && *target) {
+        size_t n = strcspn(pattern, ":");
+
+        if (strcspn(target, "{") != n || memcmp(pattern, target, n) != 0) return false;
+        pattern += n + strcspn(pattern + n, "/");
+        target += n + strcspn(target + n, "/");
+    }
+    return *pattern == *target;
+}
+
+json_t *openapi_reply(const char *method, const char *target)
+{
+    for (size_t i = 0; i < api_n_routes; i++)
+        if (str_eq(api_routes[i].method, method) && same_path(api_routes[i].pattern, target))
+            return reply_schema(api_operation_of(&api_routes[i]));
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
 
 json_t *openapi_document(const struct api_route *routes, size_t n_routes, const char *server)
 {

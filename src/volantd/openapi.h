@@ -7,9 +7,9 @@
 #include "model/schema.h"
 #include "volantd/router.h"
 
-/* A parameter of the query. */
+/* A parameter of the query, or a header. */
 struct api_parameter {
-    const char *name;
+    const char *name; /* a header's begins with a capital letter */
     const char *type; /* "string", "integer", "boolean" */
     const char *about;
     int64_t min, max;           /* of an integer; max 0: none */
@@ -39,9 +39,18 @@ struct api_component {
     enum schema_use use;
     bool open; /* it may have members beyond those described */
     const char *json;
+    struct {
+        const char *member, *component;
+    } refs[2]; /* members that are described on their own; up to one without a name */
 };
 extern const struct api_component api_components[];
 extern const size_t api_n_components;
+
+/*
+ * What a route replies when all is well, without references: they are written out once, an object within is "an
+ * object". The pattern is "/api/v1/vms/{name}". NULL: out of memory, no such route, or no JSON.
+ */
+json_t *openapi_reply(const char *method, const char *target);
 
 /* The document; server: "http://host:port". NULL: out of memory. */
 json_t *openapi_document(const struct api_route *routes, size_t n_routes, const char *server);

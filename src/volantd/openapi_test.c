@@ -81,6 +81,39 @@ static void the_form_of_a_route(void **state)
     assert_non_null(json_object_get(json_object_get(op, "responses"), "default"));
 }
 
+static void what_a_route_replies(void **state)
+{
+    json_auto_t *vm = openapi_reply("GET", "/api/v1/vms/{whoever}"),
+                *list = openapi_reply("GET", "/api/v1/deployments");
+    json_auto_t *none = openapi_reply("PUT", "/api/v1/vms"), *text = openapi_reply("GET", "/api/v1/vms/{name}/logs");
+    json_auto_t *empty = openapi_reply("POST", "/api/v1/plugins");
+    const json_t *properties = json_object_get(vm, "properties"), *config;
+
+    (void)state;
+    assert_non_null(json_object_get(properties, "status"));
+    properties = json_object_get(json_object_get(list, "items"), "properties");
+    config = json_object_get(json_object_get(properties, "config"), "properties");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(config, "plugin"), "type")), "string");
+    assert_int_equal(json_object_size(json_object_get(config, "manifest")), 1); /* an object, and that is all */
+    assert_true(!none && !text && !empty);
+}
+
+static void patterns_of_paths(void **state)
+{
+    static const struct api_route routes[] = {{"GET", "/api/v1/vms/:name", vm_get, BODY_KEPT},
+                                              {"HEAD", "/api/v1/blobs/:digest", blob_head, BODY_KEPT}};
+    json_auto_t *j = openapi_document(routes, ARRAY_LEN(routes), "http://a");
+    const json_t *vm = NULL, *blob = NULL;
+
+    (void)state;
+    assert_int_equal(json_unpack(j, "{s:{s:{s:{s:[o]}}, s:{s:{s:[o]}}}}", "paths", "/api/v1/vms/{name}", "get",
+                                 "parameters", &vm, "/api/v1/blobs/{digest}", "head", "parameters", &blob),
+                     0);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(vm, "schema"), "pattern")), NAME_PATTERN);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(blob, "schema"), "pattern")),
+                        "^sha256:[0-9a-f]{64}$");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -88,6 +121,8 @@ int main(void)
         cmocka_unit_test(every_operation_has_a_route_and_an_id_of_its_own),
         cmocka_unit_test(what_it_refers_to_is_there),
         cmocka_unit_test(the_form_of_a_route),
+        cmocka_unit_test(what_a_route_replies),
+        cmocka_unit_test(patterns_of_paths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

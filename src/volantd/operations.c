@@ -47,7 +47,9 @@ static const struct api_parameter limit[] = {
 static const struct api_parameter logs[] = {{"follow", "boolean", "Go on with what comes", 0, 0, NULL},
                                             {"tail", "integer", "The last so many lines", 0, 1000000, NULL},
                                             END};
+static const struct api_parameter tail[] = {{"tail", "integer", "The last so many lines first", 0, 1000000, NULL}, END};
 static const struct api_parameter events[] = {
+    {"Last-Event-ID", "integer", "What came after it, too", 0, INT64_MAX, NULL},
     {"vm", "string", "Of these VMs; may be given again", 0, 0, NULL},
     {"type", "string", "Of these types; may be given again", 0, 0, NULL},
     {"last_event_id", "integer", "What came after it, too", 0, INT64_MAX, NULL},
@@ -127,7 +129,7 @@ const struct api_operation api_operations[] = {
     {mcp_not_allowed, NULL, NULL, NULL, NULL, NULL, false, 0, NULL, 0, NULL},
     {vm_console_ws, "vmConsoleWebSocket", "vms", "The serial console, over a WebSocket", NULL, NULL, false, 101, NULL,
      0, NULL},
-    {vm_logs_ws, "vmLogsWebSocket", "vms", "What the workload writes, over a WebSocket", NULL, NULL, false, 101, NULL,
+    {vm_logs_ws, "vmLogsWebSocket", "vms", "What the workload writes, over a WebSocket", tail, NULL, false, 101, NULL,
      0, NULL},
 };
 const size_t api_n_operations = ARRAY_LEN(api_operations);

@@ -67,29 +67,26 @@ enum api_end plugins_install(struct api *api, struct api_req *req, struct vl_err
     return r < 0 ? API_FAILED : api_wait(api, req, 201);
 }
 
-/* {"enabled": bool}, where absent means false (contract 1.7). */
-static int decode_enabled(const struct api_req *req, bool *ret, struct vl_error *err)
-{
-    json_auto_t *body = NULL;
-    const json_t *enabled;
-    int r;
-
-    if ((r = api_body_json(req, &body, err)) < 0) return r;
-    if (!json_is_object(body))
-        return vl_fail(err, VL_INVALID, "the body is not a JSON object like {\"enabled\": true}");
-    enabled = json_object_get(body, "enabled");
-    if (enabled && !json_is_boolean(enabled)) return vl_fail(err, VL_INVALID, "'enabled' is not true or false");
-    *ret = json_is_true(enabled);
-    return 0;
-}
+struct enabled_request {
+    bool enabled;
+};
+static const struct field enabled_fields[] = {
+    {"enabled", FIELD_BOOL, .offset = offsetof(struct enabled_request, enabled), .about = "false if left out."},
+};
+const struct schema plugin_enabled_schema = {"request", sizeof(struct enabled_request), enabled_fields,
+                                             ARRAY_LEN(enabled_fields)};
 
 enum api_end plugin_set_enabled(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    bool enabled = false;
+    struct enabled_request r = {0};
+    json_auto_t *body = NULL;
+    auto_strv unknown = {0};
 
-    if (decode_enabled(req, &enabled, err) < 0 || !find(api, req, err) ||
-        engine_plugin_enable(api->engine, req->params[0], enabled, api_done, req, err) < 0)
+    if (api_body_json(req, &body, err) < 0 || schema_decode(&plugin_enabled_schema, body, "", &r, &unknown, err) < 0 ||
+        !find(api, req, err))
         return API_FAILED;
+    api_warn(req, &unknown);
+    if (engine_plugin_enable(api->engine, req->params[0], r.enabled, api_done, req, err) < 0) return API_FAILED;
     return api_wait(api, req, 200);
 }
 
