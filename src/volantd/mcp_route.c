@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "volantd/mcp.h"
+#include "volantd/openapi.h"
 
 #define UNKNOWN_SHOWN 4
 
@@ -40,12 +41,21 @@ json_t *mcp_route_input(const struct mcp_tool *t)
 json_t *mcp_route_output(const struct mcp_tool *t)
 {
     const struct mcp_route *route = t->own;
-    json_t *of = route->shape == ROUTE_FLAG ? json_pack("{s:s}", "type", "boolean")
-                 : route->result            ? schema_json(route->result, SCHEMA_OUTPUT)
-                                            : json_pack("{s:s}", "type", "object");
+    json_t *of = NULL;
 
-    if (route->shape == ROUTE_OBJECT) return of;
-    if (route->shape != ROUTE_FLAG) of = json_pack("{s:s, s:o}", "type", "array", "items", of);
+    switch (route->shape) {
+    case ROUTE_OBJECT:
+        return openapi_reply(route->method, route->target);
+    case ROUTE_LIST:
+        of = openapi_reply(route->method, route->target);
+        break;
+    case ROUTE_LINES:
+        of = json_pack("{s:s, s:o}", "type", "array", "items", schema_json(route->line, SCHEMA_OUTPUT));
+        break;
+    case ROUTE_FLAG:
+        of = json_pack("{s:s}", "type", "boolean");
+        break;
+    }
     return json_pack("{s:s, s:{s:o}, s:[s]}", "type", "object", "properties", route->key, of, "required", route->key);
 }
 

@@ -23,7 +23,7 @@ struct mcp_route {
         ROUTE_FLAG,   /* {key: whether it is done already} */
     } shape;
     const char *key;
-    const struct schema *result; /* of the object, or of each in the list; NULL: not described */
+    const struct schema *line; /* of ROUTE_LINES; objects and lists are described where the route is */
 };
 json_t *mcp_route_input(const struct mcp_tool *t);
 json_t *mcp_route_output(const struct mcp_tool *t);

@@ -124,11 +124,6 @@ static const struct schema line_schema = {"line", sizeof(struct mcp_args), line_
     {                                                                                                                  \
         __VA_ARGS__                                                                                                    \
     }
-#define PLAIN_TOOL(title, description, hints, ...)                                                                     \
-    title, description, hints, mcp_route_input, NULL, mcp_route_call, &(const struct mcp_route)                        \
-    {                                                                                                                  \
-        __VA_ARGS__                                                                                                    \
-    }
 
 #define READ   (MCP_READ_ONLY | MCP_IDEMPOTENT)
 #define CHANGE MCP_IDEMPOTENT
@@ -137,39 +132,38 @@ static const struct schema line_schema = {"line", sizeof(struct mcp_args), line_
 const struct mcp_tool mcp_tools[] = {
     {"create_vm",
      TOOL("Create a VM", "Create a microVM from an installed plugin, start it, and wait until it is ready.", 0, "POST",
-          VMS, .args = &wait_args_schema, .body = &vm_request_schema, .result = &vm_view_schema)},
+          VMS, .args = &wait_args_schema, .body = &vm_request_schema)},
     {"list_vms", TOOL("List VMs", "List VMs with their state, address and ports.", READ, "GET", VMS,
-                      .args = &list_args_schema, .shape = ROUTE_LIST, .key = "vms", .result = &vm_view_schema)},
+                      .args = &list_args_schema, .shape = ROUTE_LIST, .key = "vms")},
     {"get_vm", TOOL("Show a VM", "Show one VM: state and its reason, address, ports, resources.", READ, "GET",
-                    VMS "/{name}", .args = &vm_args_schema, .result = &vm_view_schema)},
+                    VMS "/{name}", .args = &vm_args_schema)},
     {"start_vm", TOOL("Start a VM", "Start a VM that has ended, and wait until it is ready.", CHANGE, "POST",
-                      VMS "/{name}/start", .args = &vm_wait_args_schema, .result = &vm_view_schema)},
+                      VMS "/{name}/start", .args = &vm_wait_args_schema)},
     {"stop_vm", TOOL("Stop a VM", "End a VM's workload in good order, then the VM. It can be started again.", END,
-                     "POST", VMS "/{name}/stop", .args = &vm_args_schema, .result = &vm_view_schema)},
+                     "POST", VMS "/{name}/stop", .args = &vm_args_schema)},
     {"restart_vm", TOOL("Restart a VM", "Stop and start a VM, and wait until it is ready.", MCP_DESTRUCTIVE, "POST",
-                        VMS "/{name}/restart", .args = &vm_wait_args_schema, .result = &vm_view_schema)},
+                        VMS "/{name}/restart", .args = &vm_wait_args_schema)},
     {"pause_vm", TOOL("Pause a VM", "Let the vCPUs of a running VM stand still.", CHANGE, "POST", VMS "/{name}/pause",
-                      .args = &vm_args_schema, .result = &vm_view_schema)},
-    {"resume_vm", TOOL("Resume a VM", "Let a paused VM go on.", CHANGE, "POST", VMS "/{name}/resume",
-                       .args = &vm_args_schema, .result = &vm_view_schema)},
+                      .args = &vm_args_schema)},
+    {"resume_vm",
+     TOOL("Resume a VM", "Let a paused VM go on.", CHANGE, "POST", VMS "/{name}/resume", .args = &vm_args_schema)},
     {"delete_vm", TOOL("Delete a VM", "End a VM and forget it, with its disk, address and ports.", END, "DELETE",
                        VMS "/{name}", .args = &vm_args_schema, .shape = ROUTE_FLAG, .key = "deleted")},
     {"read_logs", TOOL("Read a VM's log",
                        "Read the last lines that a VM's workload wrote, or its console where no agent "
                        "answers.",
                        READ, "GET", VMS "/{name}/logs", .args = &logs_args_schema, .shape = ROUTE_LINES, .key = "lines",
-                       .result = &line_schema)},
+                       .line = &line_schema)},
     {"create_deployment",
-     PLAIN_TOOL("Create a deployment",
-                "Create a group of equal VMs, keep it at its number, and wait until all are ready.", 0, "POST",
-                DEPLOYMENTS, .args = &deployment_wait_args_schema, .body = &deployment_schema)},
+     TOOL("Create a deployment", "Create a group of equal VMs, keep it at its number, and wait until all are ready.", 0,
+          "POST", DEPLOYMENTS, .args = &deployment_wait_args_schema, .body = &deployment_schema)},
     {"list_deployments", TOOL("List deployments", "List deployments with their replicas.", READ, "GET", DEPLOYMENTS,
                               .shape = ROUTE_LIST, .key = "deployments")},
-    {"get_deployment", PLAIN_TOOL("Show a deployment", "Show one deployment: its replicas, and why it is not ready.",
-                                  READ, "GET", DEPLOYMENTS "/{name}", .args = &deployment_args_schema)},
+    {"get_deployment", TOOL("Show a deployment", "Show one deployment: its replicas, and why it is not ready.", READ,
+                            "GET", DEPLOYMENTS "/{name}", .args = &deployment_args_schema)},
     {"scale_deployment",
-     PLAIN_TOOL("Scale a deployment", "Change the number of a deployment's VMs: the highest go, gaps are filled.", END,
-                "PATCH", DEPLOYMENTS "/{name}", .args = &deployment_name_wait_args_schema, .body = &scale_args_schema)},
+     TOOL("Scale a deployment", "Change the number of a deployment's VMs: the highest go, gaps are filled.", END,
+          "PATCH", DEPLOYMENTS "/{name}", .args = &deployment_name_wait_args_schema, .body = &scale_args_schema)},
     {"delete_deployment",
      TOOL("Delete a deployment", "End the VMs of a deployment and forget them.", END, "DELETE", DEPLOYMENTS "/{name}",
           .args = &deployment_args_schema, .shape = ROUTE_FLAG, .key = "deleted")},
@@ -177,10 +171,10 @@ const struct mcp_tool mcp_tools[] = {
      TOOL("Install a plugin", "Install a plugin, or another version of it, from its manifest.", CHANGE, "POST", PLUGINS,
           .args = &manifest_args_schema, .body_from = "manifest", .shape = ROUTE_FLAG, .key = "installed")},
     {"list_plugins",
-     PLAIN_TOOL("List plugins", "List the names of the installed plugins.", READ, "GET", PLUGINS, .args = NULL)},
-    {"get_plugin", PLAIN_TOOL("Show a plugin", "Show a plugin's manifest: what it boots and how.", READ, "GET",
-                              PLUGINS "/{name}", .args = &plugin_args_schema)},
-    {"get_system_info", PLAIN_TOOL("Show the host", "Show what volantd found on this host, and how much room is left.",
-                                   READ, "GET", "/api/v1/system/info", .args = NULL)},
+     TOOL("List plugins", "List the names of the installed plugins.", READ, "GET", PLUGINS, .args = NULL)},
+    {"get_plugin", TOOL("Show a plugin", "Show a plugin's manifest: what it boots and how.", READ, "GET",
+                        PLUGINS "/{name}", .args = &plugin_args_schema)},
+    {"get_system_info", TOOL("Show the host", "Show what volantd found on this host, and how much room is left.", READ,
+                             "GET", "/api/v1/system/info", .args = NULL)},
 };
 const size_t mcp_n_tools = ARRAY_LEN(mcp_tools);

@@ -6,9 +6,12 @@ import re
 import select
 import subprocess
 
+import jsonschema
+import openapi
 import pytest
 import volant
 
+VALIDATORS = {}  # of each tool's results
 VERSION = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
@@ -31,12 +34,27 @@ def ask(host, method, header=None, /, **params):
     return answer.json
 
 
-def tool(host, name, /, **arguments):
-    """What a tool gives; its text says the same."""
-    result = ask(host, "tools/call", name, name=name, arguments=arguments)["result"]
+def validator(host, name):
+    """Of what a tool gives, strictly: nothing that its outputSchema does not tell of."""
+    if not VALIDATORS:
+        for one in ask(host, "tools/list")["result"]["tools"]:
+            openapi.close(one["outputSchema"])
+            VALIDATORS[one["name"]] = jsonschema.Draft202012Validator(one["outputSchema"])
+    return VALIDATORS[name]
+
+
+def check_result(host, name, result):
+    """Its text says the same, its outputSchema knows it."""
     assert result["isError"] is False, result
     assert json.loads(result["content"][0]["text"]) == result["structuredContent"]
+    errors = list(validator(host, name).iter_errors(result["structuredContent"]))
+    assert not errors, (name, [f"{'/'.join(map(str, e.path))}: {e.message}" for e in errors])
     return result["structuredContent"]
+
+
+def tool(host, name, /, **arguments):
+    """What a tool gives."""
+    return check_result(host, name, ask(host, "tools/call", name, name=name, arguments=arguments)["result"])
 
 
 def refused(host, name, /, **arguments):
@@ -133,6 +151,8 @@ def test_deployments(host, hello):
     assert made["desired_replicas"] == 1 and made["config"]["resources"]["memory_mb"] == 64
     assert tool(host, "scale_deployment", name="web", replicas=0, wait="none")["desired_replicas"] == 0
     assert [d["name"] for d in tool(host, "list_deployments")["deployments"]] == ["web"]
+    assert tool(host, "get_deployment", name="web") == host.api("GET", "/api/v1/deployments/web").json
+    assert tool(host, "get_system_info")["plugin_count"] == 1
     tool(host, "delete_deployment", name="web")
     volant.wait_until(lambda: tool(host, "list_deployments") == {"deployments": []}, 60)
 
@@ -147,6 +167,9 @@ def test_schemas_are_those_of_the_api(host):
     assert "expose" in given["properties"]["config"]["properties"]
     assert tools["get_vm"]["annotations"]["readOnlyHint"] and tools["delete_vm"]["annotations"]["destructiveHint"]
     for name, one in tools.items():
+        jsonschema.Draft202012Validator.check_schema(one["inputSchema"])
+        jsonschema.Draft202012Validator.check_schema(one["outputSchema"])
+        assert one["outputSchema"]["type"] == "object" and "$ref" not in json.dumps(one), name
         assert re.fullmatch("[a-z_]{1,64}", name) and one["description"] and one["inputSchema"]["type"] == "object"
 
 
