@@ -100,8 +100,8 @@ static void what_a_route_replies(void **state)
 
 static void patterns_of_paths(void **state)
 {
-    static const struct api_route routes[] = {{"GET", "/api/v1/vms/:name", vm_get, BODY_KEPT},
-                                              {"HEAD", "/api/v1/blobs/:digest", blob_head, BODY_KEPT}};
+    static const struct api_route routes[] = {{"GET", "/api/v1/vms/:name", vm_get, ROLE_READ, BODY_KEPT},
+                                              {"HEAD", "/api/v1/blobs/:digest", blob_head, ROLE_READ, BODY_KEPT}};
     json_auto_t *j = openapi_document(routes, ARRAY_LEN(routes), "http://a");
     const json_t *vm = NULL, *blob = NULL;
 
