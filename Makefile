@@ -51,6 +51,10 @@ bench: all kernel ## Boot time and a fleet against bare QEMU, memory and sizes
 bench-build: all ## Building images: fledge against skopeo, umoci and mksquashfs
 	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/build
 
+.PHONY: bench-api
+bench-api: all ## The API: requests per second beside nginx, memory, readers of events
+	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/bench/api
+
 .PHONY: install
 install: $(BUILD)/build.ninja ## Install what is built, kernel included, below DESTDIR= PREFIX=/usr/local
 	@test -e $(BUILD)/kernel/vmlinux-generic || { echo 'no kernel is built: run make kernel first' >&2; exit 1; }
