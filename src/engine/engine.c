@@ -130,12 +130,6 @@ size_t engine_vm_each(struct engine *e, bool (*fn)(void *arg, struct vm *vm), vo
     return n;
 }
 
-static const char *vm_serial_socket(const struct vm *vm, char *buf, size_t size)
-{
-    if (!*vm->row.boot || strf(buf, size, "%s/console.sock", vm->dir) < 0) return "";
-    return buf;
-}
-
 static const char *health_name(enum health h)
 {
     static const char *const names[] = {
@@ -146,8 +140,6 @@ static const char *health_name(enum health h)
 
 void engine_vm_view(const struct vm *vm, struct vm_view *ret)
 {
-    static char serial[sizeof(vm->dir) + 16]; /* the loop thread's alone, as is every view */
-
     *ret = (struct vm_view){
         .id = vm->row.id,
         .name = vm->row.name,
@@ -158,7 +150,7 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .ip_address = vm->row.ip_address,
         .mac_address = vm->row.mac_address,
         .kernel_cmdline = vm->row.kernel_cmdline,
-        .serial_socket = (char *)vm_serial_socket(vm, serial, sizeof(serial)),
+        .serial_socket = *vm->row.boot ? (char *)vm->console : "",
         .health = (char *)health_name(vm->health),
         .ready = vm_is_ready(vm),
         .ended_well = vm_ended_well(vm),
@@ -175,6 +167,17 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .restarts = vm->row.restarts,
         .ports = &vm->config.expose,
     };
+}
+
+const char *engine_vm_text(struct vm *vm, size_t *ret_len)
+{
+    struct vm_view view;
+    const char *text;
+
+    engine_vm_view(vm, &view);
+    if (!(text = vm_text_of(&vm->text, &view))) return NULL;
+    *ret_len = vm->text.len;
+    return text;
 }
 
 void engine_observe(struct engine *e, void (*changed)(void *arg, const struct vm_view *view, bool gone), void *arg)

@@ -80,6 +80,8 @@ struct vm *engine_vm_find(struct engine *e, const char *name);
 size_t engine_vm_each(struct engine *e, bool (*fn)(void *arg, struct vm *vm), void *arg);
 /* Borrowed strings, valid until the loop's next round. */
 void engine_vm_view(const struct vm *vm, struct vm_view *ret);
+/* The same as JSON, rendered once for each change of it; borrowed likewise. NULL: out of memory. */
+const char *engine_vm_text(struct vm *vm, size_t *ret_len);
 /* For logs: NULL unless the agent answers. */
 struct guest *engine_vm_guest(struct vm *vm);
 /* The VM's folder, absolute. */

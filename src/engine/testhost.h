@@ -183,6 +183,17 @@ static inline void until(struct host *h, const bool *done)
     }
 }
 
+/* What is kept as text is what there is to be seen. */
+static inline void text_is_fresh(struct vm *vm, const struct vm_view *v)
+{
+    json_auto_t *j = vm_view_encode(v);
+    auto_free char *wanted = json_text(j);
+    size_t len = 0;
+
+    assert_string_equal(engine_vm_text(vm, &len), wanted);
+    assert_int_equal(len, strlen(wanted));
+}
+
 static inline void on_vm(void *arg, int r, const struct vl_error *err, struct vm *vm)
 {
     struct answer *a = arg;
@@ -194,6 +205,7 @@ static inline void on_vm(void *arg, int r, const struct vl_error *err, struct vm
     if (err) a->err = *err;
     if (!(a->has_vm = vm != NULL)) return;
     engine_vm_view(vm, &v);
+    text_is_fresh(vm, &v);
     assert_int_equal(vm_status_parse(v.status, &a->status), 0);
     (void)strf(a->reason, sizeof(a->reason), "%s", v.reason ? v.reason : "");
     a->has_code = v.has_exit_code;

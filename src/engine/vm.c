@@ -64,6 +64,7 @@ void vm_take_row(struct vm *vm, struct vm_row *row)
     vm->row = *row;
     *row = (struct vm_row){0};
     (void)strf(vm->dir, sizeof(vm->dir), "%s/%lld", vm->engine->cfg.vms_dir, (long long)vm->row.id);
+    (void)strf(vm->console, sizeof(vm->console), "%s/console.sock", vm->dir);
     /* From here on the enums stand for the two strings. */
     freep(&vm->row.status);
     freep(&vm->row.desired);
@@ -96,6 +97,7 @@ void vm_free(struct vm *vm)
         waiter_free(w);
     }
     free(vm->health_reason);
+    vm_text_done(&vm->text);
     schema_done(&vm_config_schema, &vm->config);
     manifest_done(&vm->manifest);
     vm_row_done(&vm->row);

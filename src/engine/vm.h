@@ -63,7 +63,8 @@ struct vm {
     enum vm_desire desire;
     struct manifest manifest;
     struct vm_config config;
-    char dir[256];
+    char dir[256], console[272]; /* the socket of its console, in there */
+    struct vm_text text;         /* for engine_vm_text */
 
     struct intent *intents;
     struct waiter *waiters;

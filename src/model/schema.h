@@ -101,6 +101,8 @@ json_t *schema_json(const struct schema *s, enum schema_use use);
 void schema_done(const struct schema *s, void *obj);
 /* A deep copy of what the table describes over *dst (any content; overwritten); -ENOMEM (then *dst is all zero). */
 int schema_copy(const struct schema *s, const void *src, void *dst);
+/* Whether the two have the same content, and so are encoded alike; NULL is as "". */
+bool schema_equal(const struct schema *s, const void *a, const void *b);
 
 /* Text to JSON with duplicates rejected and depth bounded (64); VL_INVALID says where. `what` begins the message. */
 int json_parse(const char *text, size_t len, const char *what, json_t **ret, struct vl_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tables allow besides decoding: encoding, release, deep copies. */
+/* What the tables allow besides decoding: encoding, release, deep copies, comparison. */
 #include <string.h>
 
 #include "model/schema.h"
@@ -255,4 +255,65 @@ int schema_copy(const struct schema *s, const void *src, void *dst)
         return r;
     }
     return 0;
+}
+
+static bool equal_texts(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool equal_strings(const struct strv *a, const struct strv *b)
+{
+    if (a->len != b->len) return false;
+    for (size_t i = 0; i < a->len; i++)
+        if (!equal_texts(a->items[i], b->items[i])) return false;
+    return true;
+}
+
+static bool equal_maps(const struct strmap *a, const struct strmap *b)
+{
+    if (a->len != b->len) return false;
+    for (size_t i = 0; i < a->len; i++)
+        if (!equal_texts(a->items[i].key, b->items[i].key) || !equal_texts(a->items[i].value, b->items[i].value))
+            return false;
+    return true;
+}
+
+static bool equal_objects(const struct schema *s, const struct objects *a, const struct objects *b)
+{
+    if (a->len != b->len) return false;
+    for (size_t i = 0; i < a->len; i++)
+        if (!schema_equal(s, (const char *)a->items + i * s->size, (const char *)b->items + i * s->size)) return false;
+    return true;
+}
+
+static bool equal_fields(const struct field *f, const void *a, const void *b)
+{
+    switch (f->type) {
+    case FIELD_STRING:
+    case FIELD_JSON:
+        return equal_texts(*(char *const *)a, *(char *const *)b);
+    case FIELD_BOOL:
+        return *(const bool *)a == *(const bool *)b;
+    case FIELD_INT:
+        return *(const int64_t *)a == *(const int64_t *)b;
+    case FIELD_STRINGS:
+        return equal_strings(a, b);
+    case FIELD_MAP:
+        return equal_maps(a, b);
+    case FIELD_OBJECT:
+        return schema_equal(f->sub, a, b);
+    case FIELD_OBJECTS:
+        return equal_objects(f->sub, a, b);
+    }
+    return false;
+}
+
+bool schema_equal(const struct schema *s, const void *a, const void *b)
+{
+    for (size_t i = 0; i < s->n_fields; i++)
+        if (!(s->fields[i].flags & FIELD_IGNORED) &&
+            !equal_fields(&s->fields[i], at(a, &s->fields[i]), at(b, &s->fields[i])))
+            return false;
+    return true;
 }

@@ -254,11 +254,43 @@ static void a_full_object_comes_back_as_it_was(void **state)
     assert_null(s.tags.items[2]);
     assert_encodes(&s, FULL);
     assert_int_equal(schema_copy(&sample_schema, &s, &copy), 0);
+    assert_true(schema_equal(&sample_schema, &s, &copy));
     schema_done(&sample_schema, &s);
     assert_encodes(&copy, FULL);
     schema_done(&sample_schema, &copy);
     schema_done(&sample_schema, &copy);
     assert_zero(&copy, sizeof(copy));
+}
+
+static void a_difference_anywhere_is_seen(void **state)
+{
+    static const char *const others[] = {
+        "{\"name\":\"e\",\"count\":1024}",
+        "{\"name\":\"e\",\"count\":1023}",
+        "{\"name\":\"e\",\"count\":1024,\"on\":false}",
+        "{\"name\":\"e\",\"count\":1024,\"tags\":[\"a\"]}",
+        "{\"name\":\"e\",\"count\":1024,\"tags\":[\"b\"]}",
+        "{\"name\":\"e\",\"count\":1024,\"env\":{\"A\":\"1\"}}",
+        "{\"name\":\"e\",\"count\":1024,\"env\":{\"A\":\"2\"}}",
+        "{\"name\":\"e\",\"count\":1024,\"env\":{\"B\":\"1\"}}",
+        "{\"name\":\"e\",\"count\":1024,\"one\":{\"x\":1}}",
+        "{\"name\":\"e\",\"count\":1024,\"many\":[{\"x\":1}]}",
+        "{\"name\":\"e\",\"count\":1024,\"many\":[{\"x\":2}]}",
+        "{\"name\":\"e\",\"count\":1024,\"many\":[{\"x\":2,\"s\":\"t\"}]}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        for (size_t k = 0; k < ARRAY_LEN(others); k++) {
+            json_auto_t *a = parse(others[i]), *b = parse(others[k]);
+            struct sample x, y;
+
+            assert_int_equal(schema_decode(&sample_schema, a, NULL, &x, NULL, NULL), 0);
+            assert_int_equal(schema_decode(&sample_schema, b, NULL, &y, NULL, NULL), 0);
+            assert_int_equal(schema_equal(&sample_schema, &x, &y), i == k);
+            schema_done(&sample_schema, &x);
+            schema_done(&sample_schema, &y);
+        }
 }
 
 static void empty_is_what_absent_would_decode_to(void **state)
@@ -549,6 +581,7 @@ int main(void)
         cmocka_unit_test(counts_are_bounded_without_a_maximum_too),
         cmocka_unit_test(absent_fields_have_their_defaults),
         cmocka_unit_test(a_full_object_comes_back_as_it_was),
+        cmocka_unit_test(a_difference_anywhere_is_seen),
         cmocka_unit_test(empty_is_what_absent_would_decode_to),
         cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
         cmocka_unit_test(keys_without_effect_are_noted),

@@ -91,6 +91,18 @@ struct vm_view {
 };
 extern const struct schema vm_view_schema;       /* as it goes over the wire; only for schema_json */
 json_t *vm_view_encode(const struct vm_view *v); /* NULL when out of memory */
+/*
+ * A VM as JSON text that is kept beside it and rendered anew only when what is shown has changed: it is compared field
+ * by field with what was rendered, so that nobody who changes a VM needs to think of it. All zero is empty.
+ */
+struct vm_text {
+    char *text;
+    size_t len;
+    void *shown;
+};
+/* That of `v`, borrowed until the next call, NUL-terminated; NULL when out of memory. */
+const char *vm_text_of(struct vm_text *t, const struct vm_view *v);
+void vm_text_done(struct vm_text *t);
 /* For volar: the struct owns its strings and ports (never NULL then). */
 int vm_view_decode(const json_t *in, struct vm_view *ret, struct vl_error *err);
 void vm_view_done(struct vm_view *v); /* only after vm_view_decode */

@@ -366,6 +366,52 @@ static void an_empty_view_keeps_its_shape(void **state)
     vm_view_done(&back);
 }
 
+/* Asked for again after each change of a member: the text is always what the view encodes to. */
+static void a_kept_text_is_never_stale(void **state)
+{
+    char name[] = "web";
+    struct port_map port = {.protocol = TEXT("tcp"), .host_ip = TEXT("127.0.0.1"), .host_port = 8080, .port = 80};
+    struct objects ports = {.items = &port, .len = 1};
+    struct vm_view v = {.id = 7, .name = name, .status = TEXT("running"), .ports = &ports};
+    struct vm_text kept = {0};
+    const char *first = vm_text_of(&kept, &v);
+    char **const texts[] = {&v.status,      &v.runtime,        &v.plugin,        &v.reason, &v.ip_address,
+                            &v.mac_address, &v.kernel_cmdline, &v.serial_socket, &v.health, &v.deployment};
+    int64_t *const numbers[] = {&v.id,        &v.revision,   &v.restarts,   &v.pid,       &v.cpu_cores,
+                                &v.memory_mb, &v.created_ms, &v.updated_ms, &v.started_ms};
+
+    (void)state;
+    assert_non_null(first);
+    assert_ptr_equal(vm_text_of(&kept, &v), first); /* not rendered again */
+    for (size_t i = 0; i < ARRAY_LEN(texts) + ARRAY_LEN(numbers) + 6; i++) {
+        auto_free char *before = strdup(kept.text), *wanted = NULL;
+
+        if (i < ARRAY_LEN(texts))
+            *texts[i] = TEXT("other");
+        else if (i < ARRAY_LEN(texts) + ARRAY_LEN(numbers))
+            *numbers[i - ARRAY_LEN(texts)] += 1001;
+        else if (!v.ready)
+            v.ready = true;
+        else if (!v.has_exit_code)
+            v.has_exit_code = true;
+        else if (v.exit_code == 0)
+            v.exit_code = 3;
+        else if (*name == 'w')
+            *name = 'W'; /* in place */
+        else if (port.host_port == 8080)
+            port.host_port = 8081;
+        else
+            v.ports = NULL;
+        wanted = view_text(&v);
+        assert_string_equal(vm_text_of(&kept, &v), wanted);
+        assert_int_equal(kept.len, strlen(wanted));
+        assert_string_not_equal(before, wanted);
+    }
+    vm_text_done(&kept);
+    assert_null(kept.text);
+    vm_text_done(&kept);
+}
+
 static void views_of_others_are_checked(void **state)
 {
     static const struct {
@@ -419,6 +465,7 @@ int main(void)
         cmocka_unit_test(published_ports_as_text),
         cmocka_unit_test(a_view_has_the_contracts_keys),
         cmocka_unit_test(an_empty_view_keeps_its_shape),
+        cmocka_unit_test(a_kept_text_is_never_stale),
         cmocka_unit_test(views_of_others_are_checked),
     };
 

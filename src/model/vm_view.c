@@ -56,12 +56,20 @@ static void wire_done(struct wire *w)
     schema_done(&vm_view_schema, w);
 }
 
+/* As it goes over the wire, but for its times; owns nothing. */
+static struct wire wire_of(const struct vm_view *v)
+{
+    struct wire w = {.v = *v, .exit_code = v->has_exit_code ? v->exit_code : NO_EXIT_CODE};
+
+    if (v->ports) w.ports = *v->ports;
+    return w;
+}
+
 json_t *vm_view_encode(const struct vm_view *v)
 {
     char created[32], updated[32], started[32];
-    struct wire w = {.v = *v, .exit_code = v->has_exit_code ? v->exit_code : NO_EXIT_CODE}; /* owns nothing */
+    struct wire w = wire_of(v);
 
-    if (v->ports) w.ports = *v->ports;
     if (v->created_ms > 0) {
         format_time(v->created_ms, created);
         w.created_at = created;
@@ -76,6 +84,50 @@ json_t *vm_view_encode(const struct vm_view *v)
     }
     return schema_encode(&vm_view_schema, &w);
 }
+
+/* --- the text that is kept ---------------------------------------------------------------------------------------- */
+
+static bool same_times(const struct vm_view *a, const struct vm_view *b)
+{
+    return a->created_ms == b->created_ms && a->updated_ms == b->updated_ms && a->started_ms == b->started_ms;
+}
+
+void vm_text_done(struct vm_text *t)
+{
+    if (t->shown) wire_done(t->shown);
+    free(t->shown);
+    free(t->text);
+    *t = (struct vm_text){0};
+}
+
+static bool render(struct vm_text *t, const struct wire *w)
+{
+    json_auto_t *j = vm_view_encode(&w->v);
+    struct wire *shown;
+
+    if (!j || !(t->text = json_text(j)) || !(t->shown = shown = calloc(1, sizeof(*shown))) ||
+        schema_copy(&vm_view_schema, w, shown) < 0)
+        return false;
+    t->len = strlen(t->text);
+    shown->v.created_ms = w->v.created_ms;
+    shown->v.updated_ms = w->v.updated_ms;
+    shown->v.started_ms = w->v.started_ms;
+    return true;
+}
+
+const char *vm_text_of(struct vm_text *t, const struct vm_view *v)
+{
+    struct wire w = wire_of(v);
+    const struct wire *shown = t->shown;
+
+    if (shown && same_times(&shown->v, v) && schema_equal(&vm_view_schema, shown, &w)) return t->text;
+    vm_text_done(t);
+    if (render(t, &w)) return t->text;
+    vm_text_done(t);
+    return NULL;
+}
+
+/* --- decoding ----------------------------------------------------------------------------------------------------- */
 
 /* Exactly n digits; -1 otherwise. */
 static int digits(const char *s, size_t n)

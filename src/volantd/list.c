@@ -184,9 +184,14 @@ enum api_end list_reply(struct api_req *req, const struct list_query *q, json_t 
 
 /* --- the handler -------------------------------------------------------------------------------------------------- */
 
+struct chosen {
+    struct vm *vm;
+    struct vm_view view; /* its strings are the VM's */
+};
+
 struct selection {
     const struct list_query *query;
-    struct vm **vms;
+    struct chosen *vms;
     size_t n, cap;
     bool failed;
 };
@@ -200,7 +205,7 @@ static bool select_vm(void *arg, struct vm *vm)
     if (!list_matches(s->query, &view)) return true;
     if (s->n == s->cap) {
         size_t cap = s->cap ? 2 * s->cap : 64;
-        struct vm **vms = reallocarray(s->vms, cap, sizeof(struct vm *));
+        struct chosen *vms = reallocarray(s->vms, cap, sizeof(*vms));
 
         if (!vms) {
             s->failed = true;
@@ -209,32 +214,31 @@ static bool select_vm(void *arg, struct vm *vm)
         s->vms = vms;
         s->cap = cap;
     }
-    s->vms[s->n++] = vm;
+    s->vms[s->n++] = (struct chosen){vm, view};
     return true;
 }
 
 static int compare_vms(const void *a, const void *b, void *arg)
 {
-    struct vm_view view_a, view_b;
-
-    engine_vm_view(*(struct vm *const *)a, &view_a);
-    engine_vm_view(*(struct vm *const *)b, &view_b);
-    return list_compare(arg, &view_a, &view_b);
+    return list_compare(arg, &((const struct chosen *)a)->view, &((const struct chosen *)b)->view);
 }
 
-static json_t *page(const struct selection *s)
+/* The texts that are kept beside the VMs, one after the other. */
+static char *page(const struct selection *s)
 {
-    json_t *list = json_array();
+    auto_strbuf b = {0};
 
-    for (uint64_t i = s->query->offset; list && i < s->n && i - s->query->offset < s->query->limit; i++) {
-        struct vm_view view;
+    strbuf_adds(&b, "[");
+    for (uint64_t i = s->query->offset; i < s->n && i - s->query->offset < s->query->limit; i++) {
+        size_t len;
+        const char *text = engine_vm_text(s->vms[i].vm, &len);
 
-        engine_vm_view(s->vms[i], &view);
-        if (json_array_append_new(list, vm_view_encode(&view)) == 0) continue;
-        json_decref(list);
-        return NULL;
+        if (!text) return NULL;
+        if (b.len > 1) strbuf_adds(&b, ",");
+        strbuf_add(&b, text, len);
     }
-    return list;
+    strbuf_adds(&b, "]");
+    return strbuf_take(&b);
 }
 
 enum api_end vms_list(struct api *api, struct api_req *req, struct vl_error *err)
@@ -245,9 +249,9 @@ enum api_end vms_list(struct api *api, struct api_req *req, struct vl_error *err
 
     if (list_query_parse(req, &query, err) < 0) return API_FAILED;
     (void)engine_vm_each(api->engine, select_vm, &s);
-    if (s.n > 1) qsort_r(s.vms, s.n, sizeof(struct vm *), compare_vms, &query);
+    if (s.n > 1) qsort_r(s.vms, s.n, sizeof(*s.vms), compare_vms, &query);
     say_total(req, s.n);
-    end = api_json(req, 200, s.failed ? NULL : page(&s), err);
+    end = api_json_text(req, 200, s.failed ? NULL : page(&s), err);
     free(s.vms);
     return end;
 }

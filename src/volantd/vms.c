@@ -18,10 +18,10 @@ struct vm *api_vm(struct api *api, const struct api_req *req, struct vl_error *e
 
 static enum api_end reply_vm(struct api_req *req, unsigned status, struct vm *vm, struct vl_error *err)
 {
-    struct vm_view view;
+    size_t len;
+    const char *text = engine_vm_text(vm, &len);
 
-    engine_vm_view(vm, &view);
-    return api_json(req, status, vm_view_encode(&view), err);
+    return api_json_text(req, status, text ? strndup(text, len) : NULL, err);
 }
 
 enum api_end vm_get(struct api *api, struct api_req *req, struct vl_error *err)
