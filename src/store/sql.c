@@ -20,8 +20,6 @@ static int errno_of(sqlite3 *db, int code)
     switch (code & 0xff) {
     case SQLITE_NOMEM:
         return ENOMEM;
-    case SQLITE_FULL:
-        return ENOSPC;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
         return sqlite3_system_errno(db);
@@ -39,6 +37,12 @@ int sql_fail_damaged(const struct store_tx *tx, const char *why, struct vl_error
         tx->path, why, tx->path);
 }
 
+static int fail_full(const struct store_tx *tx, struct vl_error *err)
+{
+    return vl_fail(err, VL_UNAVAILABLE, "there is no room for the database '%s': make room on its disk, or try again",
+                   tx->path);
+}
+
 int sql_fail(const struct store_tx *tx, struct vl_error *err)
 {
     int code = sqlite3_extended_errcode(tx->db);
@@ -50,6 +54,8 @@ int sql_fail(const struct store_tx *tx, struct vl_error *err)
     case SQLITE_LOCKED:
         return vl_fail(err, VL_UNAVAILABLE, "another program holds the database '%s' locked: end it, or try again",
                        tx->path);
+    case SQLITE_FULL:
+        return fail_full(tx, err);
     case SQLITE_CORRUPT:
         return sql_fail_damaged(tx, sqlite3_errmsg(tx->db), err);
     case SQLITE_NOTADB:
@@ -59,6 +65,7 @@ int sql_fail(const struct store_tx *tx, struct vl_error *err)
     default:
         break;
     }
+    if (errnum == ENOSPC || errnum == EDQUOT) return fail_full(tx, err);
     if (errnum) return vl_fail_errno(err, errnum, "database '%s'", tx->path);
     return vl_fail(err, VL_INTERNAL, "database '%s': %s", tx->path, sqlite3_errmsg(tx->db));
 }

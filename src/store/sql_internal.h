@@ -62,8 +62,8 @@ int sql_number(const struct store_tx *tx, const char *sql, int64_t *ret, struct 
 int sql_column_copy(sqlite3_stmt *stmt, int column, char **ret);
 
 /*
- * The error of the connection's last call: UNIQUE is VL_CONFLICT, busy VL_UNAVAILABLE, a full disk VL_NO_SPACE, all
- * else VL_INTERNAL, for a damaged file with the remedy. Callers put in front what they were doing (vl_wrap).
+ * The error of the connection's last call: UNIQUE is VL_CONFLICT, busy and a full disk VL_UNAVAILABLE, all else
+ * VL_INTERNAL, for a damaged file with the remedy. Callers put in front what they were doing (vl_wrap).
  */
 int sql_fail(const struct store_tx *tx, struct vl_error *err);
 /* VL_INTERNAL: what is wrong with the file, and what to do. */

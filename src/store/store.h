@@ -70,7 +70,7 @@ struct store_op {
 };
 /*
  * Loop thread. Operations run in order of posting, each in a transaction of its own. Never fails: `done` tells, with
- * VL_UNAVAILABLE where another program kept the database locked for 5 s, VL_NO_SPACE where the disk is full; `err` is
+ * VL_UNAVAILABLE where another program kept the database locked for 5 s or the disk is full; `err` is
  * good until `done` returns, also if that frees op. A failure without a text (no memory in `run`) gets one.
  */
 void store_post(struct store *s, struct store_op *op);
