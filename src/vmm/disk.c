@@ -40,13 +40,24 @@ static const char *mke2fs(void)
     return "mke2fs";
 }
 
-/* Tables and journal are left as holes, which read as zeros: 2 GB take a megabyte. */
-static int make_file_system(const char *path, int64_t deadline_ms, struct vl_error *err)
+/*
+ * Tables and journal are left as holes, which read as zeros: 2 GB take a megabyte. mke2fs is given the file, not its
+ * name: one that outlives a killed volantd goes on in the file that it was given, whatever has that name by then.
+ */
+static int make_file_system(int fd, const char *dir, int64_t deadline_ms, struct vl_error *err)
 {
-    const char *const argv[] = {mke2fs(), "-q",   "-F",
-                                "-t",     "ext4", "-m",
-                                "0",      "-E",   "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
-                                path,     NULL};
+    const char *const argv[] = {mke2fs(),
+                                "-q",
+                                "-F",
+                                "-t",
+                                "ext4",
+                                "-m",
+                                "0",
+                                "-E",
+                                "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+                                "/proc/self/fd/3",
+                                NULL};
+    const struct proc_fd file = {fd, 3};
     int64_t until = mono_ms() + MKFS_MS;
     struct spawn_opts opts = SPAWN_OPTS_INIT;
     auto_close int pidfd = -1;
@@ -54,6 +65,8 @@ static int make_file_system(const char *path, int64_t deadline_ms, struct vl_err
     pid_t pid;
 
     opts.argv = argv;
+    opts.fds = &file;
+    opts.n_fds = 1;
     if ((r = proc_spawn(&opts, &pid, &pidfd)) < 0)
         return vl_fail(err, VL_UNAVAILABLE, "%s: %s: install the package e2fsprogs", argv[0], vl_strerror(r));
     if ((r = proc_wait(pidfd, until < deadline_ms ? until : deadline_ms, &status)) < 0) {
@@ -61,20 +74,21 @@ static int make_file_system(const char *path, int64_t deadline_ms, struct vl_err
         return vl_fail_errno(err, r, "%s", argv[0]);
     }
     return status == 0 ? 0
-                       : vl_fail(err, VL_NO_SPACE, "%s could not make an ext4 in %s: is the disk full?", argv[0], path);
+                       : vl_fail(err, VL_NO_SPACE, "%s could not make an ext4 in %s: is the disk full?", argv[0], dir);
 }
 
+/* A new file, never one that was left half made: its mke2fs may still be at it. */
 static int make_data(const struct vmm_boot *b, int dir, int64_t deadline_ms, struct vl_error *err)
 {
-    auto_close int fd = openat(dir, DATA_TEMP, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    char path[512];
+    auto_close int fd = -1;
     int r;
 
+    (void)unlinkat(dir, DATA_TEMP, 0);
+    fd = openat(dir, DATA_TEMP, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, b->data_disk_mb * MB) < 0)
         return vl_fail_errno(err, errno, "make %s/" DATA_FILE, b->dir);
     CRASH_POINT("start.data_disk_sized");
-    if (strf(path, sizeof(path), "%s/" DATA_TEMP, b->dir) < 0) return vl_fail_errno(err, ENAMETOOLONG, "%s", b->dir);
-    if ((r = make_file_system(path, deadline_ms, err)) < 0) {
+    if ((r = make_file_system(fd, b->dir, deadline_ms, err)) < 0) {
         (void)unlinkat(dir, DATA_TEMP, 0);
         return r;
     }
