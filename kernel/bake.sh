@@ -83,7 +83,7 @@ bake() {
     dd if="$template" bs=64K iflag=skip_bytes,count_bytes skip=$start count=$length status=none |
         lz4 -q -d - >"$work/payload" ||
         die "$template does not unpack: build it anew (make kernel)"
-    at=$(grep -obUaF -m 1 "$room_marker" "$work/payload" | head -n 1 | cut -d : -f 1)
+    at=$(grep -obUaF -m 1 "$room_marker" "$work/payload" | head -n 1 | cut -d : -f 1) || at=
     [ -n "$at" ] || die "$template has no room for an initramfs: build it anew (make kernel)"
     archive >"$work/archive"
     size=$(stat -c %s "$work/archive")

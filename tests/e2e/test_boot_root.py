@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import appliance
@@ -103,20 +104,25 @@ def test_description_fits_the_kernel():
     assert [info[key] for key in ("version", "patches", "key")] == [generic[key] for key in ("version", "patches", "key")]
 
 
-def test_bake_refuses_what_it_cannot_fill(tmp_path):
+def test_bake_refuses_what_it_cannot_fill(tmp_path, tmp_path_factory):
     """A template that is none, and a kestrel that does not fit: a reason, and nothing written."""
     for name in ("vmlinux-generic.json", "bzImage-template"):
         os.symlink(test_kernel.KERNEL_DIR / name, tmp_path / name)
     (tmp_path / "kestrel").write_bytes(os.urandom(1 << 16) * 64)
 
-    def bake():
-        run = subprocess.run([test_kernel.ROOT / "kernel" / "bake.sh", "--kernel", tmp_path, "--kestrel",
-                              tmp_path / "kestrel"], stderr=subprocess.PIPE, text=True, timeout=60)
+    def bake(scripts=test_kernel.ROOT / "kernel"):
+        run = subprocess.run([scripts / "bake.sh", "--kernel", tmp_path, "--kestrel", tmp_path / "kestrel"],
+                             stderr=subprocess.PIPE, text=True, timeout=60)
         assert run.returncode == 1
         assert sorted(os.listdir(tmp_path)) == ["bzImage-template", "kestrel", "vmlinux-generic.json"]
         return run.stderr
 
     assert "room_size" in bake()
+    other = tmp_path_factory.mktemp("scripts")  # which look for another room than the template has
+    shutil.copy(test_kernel.ROOT / "kernel" / "bake.sh", other)
+    room = (test_kernel.ROOT / "kernel" / "room.sh").read_text()
+    (other / "room.sh").write_text(room.replace("room_marker=volant", "room_marker=another"))
+    assert "has no room for an initramfs: build it anew" in bake(other)
     os.unlink(tmp_path / "bzImage-template")
     (tmp_path / "bzImage-template").write_bytes(bytes(4096))
     assert "does not unpack" in bake()
