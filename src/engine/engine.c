@@ -157,6 +157,7 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .pid = vm->row.pid,
         .cpu_cores = vm->row.cpu_cores,
         .memory_mb = vm->row.memory_mb,
+        .disk_mb = vm->config.disk_mb,
         .exit_code = vm->row.exit_code,
         .has_exit_code = vm->row.has_exit_code,
         .created_ms = vm->row.created_ms,

@@ -84,6 +84,7 @@ struct vm_view {
     bool ready;
     bool ended_well; /* stopped, and nobody asked for it; not encoded */
     int64_t pid, cpu_cores, memory_mb, exit_code;
+    int64_t disk_mb;    /* of its own disk; 0: it has none */
     bool has_exit_code; /* exit_code is omitted otherwise, and 0 is not empty */
     int64_t created_ms, updated_ms;
     int64_t started_ms;          /* when this boot became running, 0: it is not */

@@ -309,6 +309,7 @@ static void a_view_has_the_contracts_keys(void **state)
         .pid = 4711,
         .cpu_cores = 1,
         .memory_mb = 64,
+        .disk_mb = 128,
         .exit_code = 137,
         .has_exit_code = true,
         .created_ms = 1767225600000,
@@ -325,7 +326,8 @@ static void a_view_has_the_contracts_keys(void **state)
         text,
         "{\"id\":7,\"name\":\"web\",\"status\":\"crashed\",\"ready\":true,\"reason\":\"exited\",\"exit_code\":137,"
         "\"plugin\":\"nginx\",\"runtime\":\"nginx\",\"pid\":4711,\"ip_address\":\"192.168.127.10\","
-        "\"mac_address\":\"02:f9:e8:54:fb:c4\",\"cpu_cores\":1,\"memory_mb\":64,\"kernel_cmdline\":\"quiet\","
+        "\"mac_address\":\"02:f9:e8:54:fb:c4\",\"cpu_cores\":1,\"memory_mb\":64,\"disk_mb\":128,\"kernel_cmdline\":"
+        "\"quiet\","
         "\"serial_socket\":\"/run/volant/vms/7/console.sock\",\"ports\":["
         "{\"protocol\":\"tcp\",\"host_ip\":\"127.0.0.1\",\"host_port\":8080,\"port\":80},"
         "{\"name\":\"dns\",\"protocol\":\"udp\",\"host_ip\":\"127.0.0.1\",\"host_port\":5353,\"port\":53}],"

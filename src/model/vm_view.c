@@ -42,6 +42,7 @@ static const struct field wire_fields[] = {
     {"mac_address", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.mac_address)},
     {"cpu_cores", FIELD_INT, .flags = FIELD_EMIT, .offset = AT(v.cpu_cores)},
     {"memory_mb", FIELD_INT, .flags = FIELD_EMIT, .offset = AT(v.memory_mb)},
+    {"disk_mb", FIELD_INT, .offset = AT(v.disk_mb)},
     {"kernel_cmdline", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.kernel_cmdline)},
     {"serial_socket", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(v.serial_socket)},
     {"ports", FIELD_OBJECTS, .flags = FIELD_EMIT, .offset = AT(ports), .sub = &port_map_schema},

@@ -171,6 +171,7 @@ static void print_vm(const struct vm_view *vm)
     print_field("IP", vm->ip_address);
     print_field("MAC", vm->mac_address);
     printf("CPU: %lld\nMemory: %lld MB\n", (long long)vm->cpu_cores, (long long)vm->memory_mb);
+    if (vm->disk_mb) printf("Disk: %lld MB\n", (long long)vm->disk_mb);
     if (ports && *ports) print_field("Ports", ports);
     if (vm->pid) printf("PID: %lld\n", (long long)vm->pid);
     if (vm->has_exit_code) printf("Exit Code: %lld\n", (long long)vm->exit_code);

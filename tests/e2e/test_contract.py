@@ -27,7 +27,7 @@ VM = {"id": WHOLE, "name": TEXT, "status": TEXT, "runtime": TEXT, "ip_address": 
       "cpu_cores": WHOLE, "memory_mb": WHOLE, "kernel_cmdline": TEXT, "serial_socket": TEXT,
       "ready": TRUTH, "plugin": TEXT, "ports": LIST}  # the last three are ours
 VM_MORE = {"pid": WHOLE, "created_at": TIME, "updated_at": TIME, "started_at": TIME, "reason": TEXT, "health": TEXT,
-           "restarts": WHOLE, "deployment": TEXT, "revision": WHOLE, "exit_code": WHOLE}
+           "restarts": WHOLE, "deployment": TEXT, "revision": WHOLE, "exit_code": WHOLE, "disk_mb": WHOLE}
 DEPLOYMENT = {"name": TEXT, "desired_replicas": WHOLE, "ready_replicas": WHOLE, "config": OBJECT, "created_at": TIME,
               "updated_at": TIME, "updated_replicas": WHOLE, "version": WHOLE, "status": TEXT, "reason": TEXT,
               "replicas": LIST, "ended_replicas": WHOLE}
