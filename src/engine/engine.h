@@ -108,9 +108,18 @@ int engine_vm_create(struct engine *e, const struct vm_request *req, const struc
 int engine_vm_start(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                     void *arg, struct vl_error *err);
 int engine_vm_stop(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
+/* The same, answered after timeout_ms at the latest, while it goes on. */
+int engine_vm_stop_for(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
+                       struct vl_error *err);
 int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                       void *arg, struct vl_error *err);
 int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
+/*
+ * The same, if it is still as it was at updated_ms (of its view) when its turn comes: VL_CONFLICT if it was started,
+ * say, or is another VM of that name. 0: as it is.
+ */
+int engine_vm_delete_as_of(struct engine *e, const char *name, int64_t updated_ms, engine_vm_done done, void *arg,
+                           struct vl_error *err);
 /*
  * Another configuration for a VM that exists, in one transaction: req as for create (name is looked at, not changed),
  * validated the same way; its address stays, and so does the host port of a port that was picked before. With `restart`

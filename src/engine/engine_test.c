@@ -307,6 +307,32 @@ static void forgotten_requests_are_not_answered(void **state)
     assert_false(a.done);
 }
 
+/* What is to be removed as it was has been started before its turn came. */
+static void deletes_only_what_has_not_changed(void **state)
+{
+    struct host *h = *state;
+    struct answer started = {0}, deleted = {0};
+    struct vm_view view;
+
+    assert_int_equal(install(h, h->hex).r, 0);
+    (void)create(h, "silent", VM_WANT_PROCESS);
+    assert_int_equal(ask(h, "silent", engine_vm_stop).status, VM_STOPPED);
+    engine_vm_view(engine_vm_find(h->engine, "silent"), &view);
+    assert_int_equal(engine_vm_start(h->engine, "silent", VM_WANT_PROCESS, 10000, on_vm, &started, NULL), 0);
+    assert_int_equal(engine_vm_delete_as_of(h->engine, "silent", view.updated_ms, on_vm, &deleted, NULL), 0);
+    until(h, &deleted.done);
+    assert_true(deleted.r < 0);
+    assert_int_equal(deleted.err.kind, VL_CONFLICT);
+    until(h, &started.done);
+    assert_int_equal(started.status, VM_STARTING);
+    assert_int_equal(ask(h, "silent", engine_vm_stop).status, VM_STOPPED);
+    engine_vm_view(engine_vm_find(h->engine, "silent"), &view);
+    deleted = (struct answer){0};
+    assert_int_equal(engine_vm_delete_as_of(h->engine, "silent", view.updated_ms, on_vm, &deleted, NULL), 0);
+    until(h, &deleted.done);
+    assert_int_equal(deleted.r, 0);
+}
+
 /* The loop was to look at what was asked for in this round: it does, while there is an engine to look at. */
 static void what_is_asked_last(void **state)
 {
@@ -328,6 +354,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         ENGINE_TEST(ends_of_a_boot),
         ENGINE_TEST(deleting_leaves_nothing),
+        ENGINE_TEST(deletes_only_what_has_not_changed),
         ENGINE_TEST(stop_while_starting),
         ENGINE_TEST(conflicts),
         ENGINE_TEST(plugins),

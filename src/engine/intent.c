@@ -8,14 +8,12 @@
 #include "base/crash.h"
 #include "engine/vm.h"
 
-int vm_intend(struct vm *vm, enum intent_kind kind, struct configure *c, struct waiter *w)
+int vm_intend(struct vm *vm, const struct intent *what)
 {
-    struct intent *i = calloc(1, sizeof(*i)), **at = &vm->intents;
+    struct intent *i = malloc(sizeof(*i)), **at = &vm->intents;
 
     if (!i) return -ENOMEM;
-    i->kind = kind;
-    i->waiter = w;
-    i->configure = c;
+    *i = *what;
     while (*at)
         at = &(*at)->next;
     *at = i;
@@ -244,6 +242,8 @@ static void intent_delete(struct vm *vm)
     struct vm_change c = vm_change_of(vm);
 
     if (vm->desire == DESIRE_DELETED) return intent_done_already(vm);
+    if (vm->intents->updated_ms && vm->intents->updated_ms != vm->row.updated_ms)
+        return intent_refuse(vm, "has changed since, and is left alone: look at it again");
     c.desire = DESIRE_DELETED;
     vm_commit(vm, &c, delete_done, intent_failed);
 }

@@ -19,8 +19,8 @@ static void step_asked(void *arg)
     }
 }
 
-int vm_ask(struct engine *e, const char *name, enum intent_kind kind, struct configure *c, enum wait_for what,
-           int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err)
+static int ask(struct engine *e, const char *name, struct intent i, enum wait_for what, int timeout_ms,
+               engine_vm_done done, void *arg, struct vl_error *err)
 {
     struct vm *vm = engine_vm_find(e, name);
     struct waiter *w;
@@ -28,7 +28,8 @@ int vm_ask(struct engine *e, const char *name, enum intent_kind kind, struct con
     if (!vm) return vl_fail(err, VL_NOT_FOUND, "vm '%s' not found: see `volar vms list`", name);
     if (!(w = calloc(1, sizeof(*w)))) return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
     *w = (struct waiter){.vm = vm, .what = what, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
-    if (waiter_begin(w) < 0 || vm_intend(vm, kind, c, w) < 0) {
+    i.waiter = w;
+    if (waiter_begin(w) < 0 || vm_intend(vm, &i) < 0) {
         waiter_free(w);
         return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
     }
@@ -40,6 +41,12 @@ int vm_ask(struct engine *e, const char *name, enum intent_kind kind, struct con
     return 0;
 }
 
+int vm_ask(struct engine *e, const char *name, enum intent_kind kind, struct configure *c, enum wait_for what,
+           int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err)
+{
+    return ask(e, name, (struct intent){.kind = kind, .configure = c}, what, timeout_ms, done, arg, err);
+}
+
 int engine_vm_start(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
                     void *arg, struct vl_error *err)
 {
@@ -48,7 +55,13 @@ int engine_vm_start(struct engine *e, const char *name, enum vm_want want, int t
 
 int engine_vm_stop(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
 {
-    return vm_ask(e, name, INTENT_STOP, NULL, WAIT_ENDED, ENDED_MS, done, arg, err);
+    return engine_vm_stop_for(e, name, ENDED_MS, done, arg, err);
+}
+
+int engine_vm_stop_for(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
+                       struct vl_error *err)
+{
+    return vm_ask(e, name, INTENT_STOP, NULL, WAIT_ENDED, timeout_ms, done, arg, err);
 }
 
 int engine_vm_restart(struct engine *e, const char *name, enum vm_want want, int timeout_ms, engine_vm_done done,
@@ -69,7 +82,14 @@ int engine_vm_resume(struct engine *e, const char *name, engine_vm_done done, vo
 
 int engine_vm_delete(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
 {
-    return vm_ask(e, name, INTENT_DELETE, NULL, WAIT_GONE, ENDED_MS, done, arg, err);
+    return engine_vm_delete_as_of(e, name, 0, done, arg, err);
+}
+
+int engine_vm_delete_as_of(struct engine *e, const char *name, int64_t updated_ms, engine_vm_done done, void *arg,
+                           struct vl_error *err)
+{
+    return ask(e, name, (struct intent){.kind = INTENT_DELETE, .updated_ms = updated_ms}, WAIT_GONE, ENDED_MS, done,
+               arg, err);
 }
 
 int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,

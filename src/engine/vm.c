@@ -435,7 +435,9 @@ static struct commit *commit_new(struct vm *vm, const struct vm_change *c, const
         t->row.has_exit_code = c->new_exit_code;
         t->row.exit_code = c->new_exit_code ? c->exit_code : 0;
     }
+    /* Later than the one before it, whatever the clock says: it tells them apart (engine_vm_delete_as_of). */
     t->row.updated_ms = wall_ms();
+    if (t->row.updated_ms <= vm->row.updated_ms) t->row.updated_ms = vm->row.updated_ms + 1;
     return t;
 }
 

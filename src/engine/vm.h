@@ -42,6 +42,7 @@ struct intent {
     struct intent *next;
     enum intent_kind kind;
     bool taken;                  /* being committed: nobody takes it back */
+    int64_t updated_ms;          /* of INTENT_DELETE: only of the VM as it was then; 0: as it is */
     struct waiter *waiter;       /* joins the VM's when the intent is committed */
     struct configure *configure; /* of INTENT_CONFIGURE */
 };
@@ -201,10 +202,10 @@ void vm_step_later(struct vm *vm, int ms);
 /* --- intent.c -------------------------------------------------------------------------------------------------------
  */
 /*
- * Queues what a client wants of this VM; `w` (may be NULL) is answered by it. Takes both, and the configuration of an
- * INTENT_CONFIGURE (else NULL). -ENOMEM: nothing was queued.
+ * Queues what a client wants of this VM, a copy of `what`; its waiter (may be NULL) is answered by it. Takes that and
+ * the configuration of an INTENT_CONFIGURE. -ENOMEM: nothing was queued.
  */
-int vm_intend(struct vm *vm, enum intent_kind kind, struct configure *c, struct waiter *w);
+int vm_intend(struct vm *vm, const struct intent *what);
 
 void vm_intent_apply(struct vm *vm); /* the first of the queue */
 

@@ -107,6 +107,8 @@ void vm_text_done(struct vm_text *t);
 /* For volar: the struct owns its strings and ports (never NULL then). */
 int vm_view_decode(const json_t *in, struct vm_view *ret, struct vl_error *err);
 void vm_view_done(struct vm_view *v); /* only after vm_view_decode */
+/* A time as it is in there, "2026-01-31T23:59:59.123Z", in milliseconds; -EINVAL for any other form. */
+int vm_time_parse(const char *s, int64_t *ret_ms);
 
 /*
  * "[IP:]HOST:GUEST[/proto]" or "GUEST[/proto]", as -p takes it; VL_INVALID says what is wrong and shows the form. *ret

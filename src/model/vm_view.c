@@ -154,8 +154,8 @@ static int fraction_ms(const char **s)
     return ms;
 }
 
-/* RFC 3339 in UTC, as format_time writes it: "2026-01-31T23:59:59.123Z". -EINVAL for any other form. */
-static int parse_time(const char *s, int64_t *ret_ms)
+/* RFC 3339 in UTC, as format_time writes it. */
+int vm_time_parse(const char *s, int64_t *ret_ms)
 {
     static const char form[] = "dddd-dd-ddTdd:dd:dd";
     struct tm tm = {0};
@@ -183,7 +183,7 @@ static int take_time(const char *s, const char *field, int64_t *ret_ms, struct v
 {
     char shown[QUOTED_SIZE];
 
-    if (!s || !*s || parse_time(s, ret_ms) == 0) return 0;
+    if (!s || !*s || vm_time_parse(s, ret_ms) == 0) return 0;
     return vl_fail(err, VL_INVALID, "vm.%s is %s, a time such as 2026-01-31T23:59:59Z is expected", field,
                    quoted(s, shown));
 }

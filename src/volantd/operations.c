@@ -44,6 +44,9 @@ static const struct api_parameter ready[] = {
     {"wait", "string", "Answer when the deployment is so far", 0, 0, ready_want}, TIMEOUT, END};
 static const struct api_parameter limit[] = {
     {"limit", "integer", "The newest so many alone; 0: all", 0, INT64_MAX, NULL}, END};
+static const struct api_parameter stop[] = {TIMEOUT, END};
+static const struct api_parameter destroy[] = {
+    {"updated_at", "string", "Only if this is still its updated_at: 409 if it has changed since", 0, 0, NULL}, END};
 static const struct api_parameter logs[] = {{"follow", "boolean", "Go on with what comes", 0, 0, NULL},
                                             {"tail", "integer", "The last so many lines", 0, 1000000, NULL},
                                             END};
@@ -93,9 +96,9 @@ const struct api_operation api_operations[] = {
     {vms_create, "createVM", "vms", "Creates a VM, and boots it unless start is false", wait, "CreateVMRequest", false,
      201, "VM", 0, NULL},
     {vm_get, "getVMByName", "vms", "One VM", NULL, NULL, false, 200, "VM", 0, NULL},
-    {vm_delete, "destroyVM", "vms", "Ends a VM and forgets it", NULL, NULL, false, 204, NULL, 202, "VM"},
+    {vm_delete, "destroyVM", "vms", "Ends a VM and forgets it", destroy, NULL, false, 204, NULL, 202, "VM"},
     {vm_start, "startVM", "vms", "Starts a VM that has ended", wait, NULL, false, 200, "VM", 0, NULL},
-    {vm_stop, "stopVM", "vms", "Stops a VM", NULL, NULL, false, 200, "VM", 0, NULL},
+    {vm_stop, "stopVM", "vms", "Stops a VM", stop, NULL, false, 200, "VM", 0, NULL},
     {vm_restart, "restartVM", "vms", "Stops and starts a VM", wait, NULL, false, 200, "VM", 0, NULL},
     {vm_pause, "pauseVM", "vms", "Lets its vCPUs stand still", NULL, NULL, false, 200, "VM", 0, NULL},
     {vm_resume, "resumeVM", "vms", "Lets a paused VM go on", NULL, NULL, false, 200, "VM", 0, NULL},

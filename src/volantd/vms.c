@@ -114,7 +114,11 @@ enum api_end vm_restart(struct api *api, struct api_req *req, struct vl_error *e
 
 enum api_end vm_stop(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    if (!api_vm(api, req, err) || engine_vm_stop(api->engine, req->params[0], vm_done, req, err) < 0) return API_FAILED;
+    uint64_t timeout_s = WAIT_MAX_S;
+
+    if (api_query_u64(req, "timeout", 1, WAIT_MAX_S, &timeout_s, err) < 0 || !api_vm(api, req, err) ||
+        engine_vm_stop_for(api->engine, req->params[0], (int)timeout_s * 1000, vm_done, req, err) < 0)
+        return API_FAILED;
     return api_wait(api, req, 200);
 }
 
@@ -134,7 +138,17 @@ enum api_end vm_resume(struct api *api, struct api_req *req, struct vl_error *er
 
 enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    if (!api_vm(api, req, err) || engine_vm_delete(api->engine, req->params[0], delete_done, req, err) < 0)
+    const char *as_of = api_query(req, "updated_at");
+    int64_t updated_ms = 0;
+    char shown[QUOTED_SIZE];
+
+    if (as_of && vm_time_parse(as_of, &updated_ms) < 0) {
+        vl_fail(err, VL_INVALID, "parameter 'updated_at' is %s: write the time that the VM has there",
+                quoted(as_of, shown));
+        return API_FAILED;
+    }
+    if (!api_vm(api, req, err) ||
+        engine_vm_delete_as_of(api->engine, req->params[0], updated_ms, delete_done, req, err) < 0)
         return API_FAILED;
     return api_wait(api, req, 204);
 }
