@@ -309,9 +309,16 @@ int api_stream(struct volar *v, const char *path, int (*take)(void *arg, const c
     return r;
 }
 
+static int upload_stopped(void *arg)
+{
+    const struct volar *v = arg;
+
+    return *v->stop ? -EINTR : 0;
+}
+
 int api_upload(struct volar *v, const char *path, int fd, uint64_t size, const char *label, struct vl_error *err)
 {
-    struct exchange x = {.fd = fd};
+    struct exchange x = {.fd = fd, .stop = v->stop ? upload_stopped : NULL, .stop_arg = v};
     struct curl_slist *headers = NULL;
     int r;
 

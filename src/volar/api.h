@@ -45,7 +45,7 @@ int api_json(struct volar *v, const char *method, const char *path, const char *
  * does `stop` (NULL: none), which is asked ten times a second. */
 int api_stream(struct volar *v, const char *path, int (*take)(void *arg, const char *data, size_t n), void *take_arg,
                int (*stop)(void *arg), void *stop_arg, struct vl_error *err);
-/* PUTs a file; `label` begins its progress line. */
+/* PUTs a file; `label` begins its progress line. Ends with an error when v->stop is set. */
 int api_upload(struct volar *v, const char *path, int fd, uint64_t size, const char *label, struct vl_error *err);
 /* HEAD: 1 there, 0 not there. */
 int api_exists(struct volar *v, const char *path, struct vl_error *err);

@@ -15,12 +15,13 @@
 
 #define EXIT_RUN   125 /* not the workload's: what went wrong is on stderr */
 #define CALL_S     60
+#define STOP_S     1     /* of waiting for the stop: its last words are to be printed meanwhile */
 #define VERDICT_MS 30000 /* from the end of the output until it is known why */
 #define POLL_MS    50
 
 static struct create_options options;
 static const char *vm_name;
-static bool detach;
+static bool detach, hangup_ignored;
 static volatile sig_atomic_t interrupts;
 
 const struct opt run_opts[] = {
@@ -44,27 +45,76 @@ static int fail(const struct vl_error *err)
     return EXIT_RUN;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------ */
+/* --- attached ----------------------------------------------------------------------------------------------------- */
 
-static void remove_vm(struct volar *v, const char *name)
+struct attached {
+    struct volar *v;
+    const char *name;
+    bool asked; /* the VM was asked to stop, or is not there to be asked */
+    bool told;  /* why it could not be asked */
+};
+
+static void ask_stop(struct attached *a)
 {
+    struct volar other = *a->v;
     struct vl_error err = {0};
     char path[128];
+    int r;
 
-    (void)strf(path, sizeof(path), "/api/v1/vms/%s", name);
+    other.api = NULL; /* the other connection is reading */
+    (void)strf(path, sizeof(path), "/api/v1/vms/%s/stop?timeout=%d", a->name, STOP_S);
+    r = api_call(&other, "POST", path, "", CALL_S, NULL, &err);
+    api_close(&other);
+    if (r < 0 && !a->told) (void)volar_fail(&err);
+    a->told |= r < 0;
+    a->asked = r == 0 || err.kind != VL_UNAVAILABLE; /* else once more: it is busy with what it was asked before */
+}
+
+/*
+ * The first Ctrl-C stops the VM, whose last words are still printed; the second lets go of it, once it has been asked
+ * to stop. Who presses a third time does not care.
+ */
+static int look_at_signals(void *arg)
+{
+    struct attached *a = arg;
+
+    if (!interrupts) return 0;
+    if (!a->asked) ask_stop(a);
+    return interrupts > (a->asked ? 1 : 2) ? -EINTR : 0;
+}
+
+static int let_go(const struct attached *a, struct vl_error *err)
+{
+    if (!a->asked)
+        return vl_fail(err, VL_UNAVAILABLE, "let go of VM '%s', which was not asked to stop: `volar vms stop %s`",
+                       a->name, a->name);
+    return vl_fail(err, VL_UNAVAILABLE, "let go of VM '%s', which is being stopped: `volar vms get %s`", a->name,
+                   a->name);
+}
+
+/* Only as it was when it had ended: one that somebody has started again is not ours to remove. */
+static void remove_vm(struct volar *v, const struct vm_view *vm)
+{
+    struct vl_error err = {0};
+    char path[192], time[32];
+
+    format_time(vm->updated_ms, time);
+    (void)strf(path, sizeof(path), "/api/v1/vms/%s?updated_at=%s", vm->name, time);
     if (api_call(v, "DELETE", path, NULL, CALL_S, NULL, &err) < 0 && err.kind != VL_NOT_FOUND) (void)volar_fail(&err);
 }
 
 /* The output has ended; in a moment it is known why. */
-static int await_verdict(struct volar *v, const char *name, struct vm_view *ret, struct vl_error *err)
+static int await_verdict(struct attached *a, struct vm_view *ret, struct vl_error *err)
 {
     int64_t deadline = mono_ms() + VERDICT_MS;
     int r;
 
-    while ((r = vm_fetch(v, name, ret, NULL, err)) == 0 && !vm_has_ended(ret)) {
-        if (mono_ms() > deadline || str_eq(ret->status, "pending"))
-            return vl_fail(err, VL_UNAVAILABLE, "VM '%s' goes on (%s%s%s): `volar vms logs --follow %s`", name,
-                           ret->status, ret->reason && *ret->reason ? ": " : "", ret->reason ? ret->reason : "", name);
+    while ((r = vm_fetch(a->v, a->name, ret, NULL, err)) == 0 && !vm_has_ended(ret)) {
+        if (look_at_signals(a) < 0) return let_go(a, err);
+        if (mono_ms() > deadline || (str_eq(ret->status, "pending") && !a->asked))
+            return vl_fail(err, VL_UNAVAILABLE, "VM '%s' goes on (%s%s%s): `volar vms logs --follow %s`", a->name,
+                           ret->status, ret->reason && *ret->reason ? ": " : "", ret->reason ? ret->reason : "",
+                           a->name);
         vm_view_done(ret);
         *ret = (struct vm_view){0};
         pause_ms(POLL_MS);
@@ -72,49 +122,22 @@ static int await_verdict(struct volar *v, const char *name, struct vm_view *ret,
     return r;
 }
 
-static int exit_code(struct volar *v, const char *name)
+static int exit_code(const struct vm_view *vm)
 {
-    auto_(vm_view_done) struct vm_view vm = {0};
     struct vl_error err = {0};
 
-    if (await_verdict(v, name, &vm, &err) < 0) return fail(&err);
-    if (vm.has_exit_code) {
+    if (vm->has_exit_code) {
         /* Codes 125 to 127 are not the workload's own as a rule; where they are, it has said so itself. */
-        if (vm.exit_code >= EXIT_RUN && vm.exit_code < 128 && vm.reason) {
-            (void)vl_fail(&err, VL_INTERNAL, "%s", vm.reason);
+        if (vm->exit_code >= EXIT_RUN && vm->exit_code < 128 && vm->reason) {
+            (void)vl_fail(&err, VL_INTERNAL, "%s", vm->reason);
             (void)volar_fail(&err);
         }
-        return (int)(vm.exit_code & 0xff);
+        return (int)(vm->exit_code & 0xff);
     }
-    if (str_eq(vm.status, "stopped")) return EXIT_DONE;
-    (void)vl_fail(&err, VL_INTERNAL, "VM '%s' %s: %s", name, vm.status, vm.reason ? vm.reason : "no reason is known");
+    if (str_eq(vm->status, "stopped")) return EXIT_DONE;
+    (void)vl_fail(&err, VL_INTERNAL, "VM '%s' %s: %s", vm->name, vm->status,
+                  vm->reason ? vm->reason : "no reason is known");
     return fail(&err);
-}
-
-/* --- attached ----------------------------------------------------------------------------------------------------- */
-
-struct attached {
-    struct volar *v;
-    const char *name;
-    bool stopping;
-};
-
-/* The first Ctrl-C stops the VM, whose last words are still printed; the second lets go of it. */
-static int look_at_signals(void *arg)
-{
-    struct attached *a = arg;
-    struct volar other = *a->v;
-    struct vl_error err = {0};
-    char path[128];
-
-    if (interrupts > 1) return -EINTR;
-    if (!interrupts || a->stopping) return 0;
-    a->stopping = true;
-    other.api = NULL; /* the other connection is reading */
-    (void)strf(path, sizeof(path), "/api/v1/vms/%s/stop", a->name);
-    if (api_call(&other, "POST", path, "", CALL_S, NULL, &err) < 0) (void)volar_fail(&err);
-    api_close(&other);
-    return 0;
 }
 
 static int attach(struct volar *v, const char *name, bool agentless)
@@ -122,17 +145,17 @@ static int attach(struct volar *v, const char *name, bool agentless)
     struct attached a = {.v = v, .name = name};
     struct log_options o = {
         .query = "follow=1", .json = volar_json(v), .no_console = !agentless, .stop = look_at_signals, .arg = &a};
+    auto_(vm_view_done) struct vm_view vm = {0};
     struct vl_error err = {0};
     int code;
 
     if (vm_follow_logs(v, name, &o, &err) < 0) {
-        if (interrupts > 1)
-            (void)vl_fail(&err, VL_UNAVAILABLE, "let go of VM '%s', which is being stopped: `volar vms get %s`", name,
-                          name);
+        if (look_at_signals(&a) < 0) (void)let_go(&a, &err);
         return fail(&err);
     }
-    code = exit_code(v, name);
-    if (options.auto_remove) remove_vm(v, name); /* volantd would, in a moment */
+    if (await_verdict(&a, &vm, &err) < 0) return fail(&err);
+    code = exit_code(&vm);
+    if (options.auto_remove) remove_vm(v, &vm); /* volantd would, in a moment */
     return code;
 }
 
@@ -162,6 +185,16 @@ static int run_detached(struct volar *v, const char *name, const char *body)
     return puts(name) < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* From here on a terminal that goes away ends volar, as anywhere, and so does any signal where nobody is attached. */
+static int end_of_build(struct vl_error *err)
+{
+    (void)signal(SIGPIPE, SIG_DFL);
+    if (!hangup_ignored) (void)signal(SIGHUP, SIG_DFL);
+    if (detach) (void)signal(SIGINT, SIG_DFL);
+    if (detach) (void)signal(SIGTERM, SIG_DFL);
+    return interrupts ? vl_fail(err, VL_INVALID, "interrupted: no VM was made") : 0;
+}
+
 static int run_image(struct volar *v, const char *reference)
 {
     struct run_plugin plugin = {0};
@@ -169,7 +202,7 @@ static int run_image(struct volar *v, const char *reference)
     struct vl_error err = {0};
     char name[64], digits[8];
 
-    if (run_plugin_make(v, reference, &interrupts, &plugin, &err) < 0) return fail(&err);
+    if (run_plugin_make(v, reference, &interrupts, &plugin, &err) < 0 || end_of_build(&err) < 0) return fail(&err);
     if (random_hex(digits, 2) < 0 || strf(name, sizeof(name), "%s-%s", plugin.base, digits) < 0) return EXIT_RUN;
     options.plugin = plugin.name;
     if (create_body(vm_name ? vm_name : name, &options, &body, &err) < 0) return volar_misuse(v, &err);
@@ -177,12 +210,33 @@ static int run_image(struct volar *v, const char *reference)
                   : run_attached(v, vm_name ? vm_name : name, body, plugin.agentless);
 }
 
+/* All that volantd would refuse whatever the image: before anything is built. */
+static int check_options(const struct volar *v)
+{
+    struct create_options o = options;
+    auto_free char *body = NULL;
+    json_auto_t *j = NULL;
+    auto_vm_request request = {0};
+    struct vl_error err = {0};
+
+    o.plugin = "image";
+    if (create_body(vm_name ? vm_name : "image", &o, &body, &err) < 0 ||
+        json_parse(body, strlen(body), "request", &j, &err) < 0 || vm_request_decode(j, &request, NULL, &err) < 0)
+        return volar_misuse(v, &err);
+    return EXIT_DONE;
+}
+
+/* While an image is built none of these ends volar before it has removed what fledge wrote. */
 static void catch_signals(void)
 {
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
     const struct sigaction act = {.sa_handler = on_interrupt};
+    struct sigaction before = {0};
 
-    (void)sigaction(SIGINT, &act, NULL);
-    (void)sigaction(SIGTERM, &act, NULL);
+    hangup_ignored = sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN; /* by nohup */
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (ends[i] != SIGHUP || !hangup_ignored) (void)sigaction(ends[i], &act, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
 }
 
 int run(void *ctx, int argc, char *const *argv)
@@ -198,7 +252,7 @@ int run(void *ctx, int argc, char *const *argv)
         if (image + 1 < argc && str_eq(argv[image + 1], "--")) image++;
         if (image + 1 < argc) options.command = argv + image + 1;
         catch_signals();
-        r = run_image(v, reference);
+        if ((r = check_options(v)) == EXIT_DONE) r = run_image(v, reference);
     }
     create_options_done(&options);
     return r;

@@ -13,6 +13,7 @@
 #include "model/schema.h"
 #include "volar/api.h"
 #include "volar/manifest_file.h"
+#include "volar/volar.h"
 
 #define BUILD_MS   (2ll * 3600 * 1000) /* fledge has its own, shorter, for what it asks of a registry */
 #define LOOK_MS    200
@@ -134,16 +135,28 @@ static int install(struct volar *v, const char *folder, struct run_plugin *ret, 
     return 0;
 }
 
+/* By way of its parent: it may be on another file system than we are. */
+static void remove_folder(const char *tmp, const char *folder)
+{
+    auto_close int parent = open_dir(tmp);
+    int r = parent < 0 ? parent : remove_tree_at(parent, strrchr(folder, '/') + 1);
+
+    if (r < 0) (void)fprintf(stderr, "volar: %s is left: %s: remove it\n", folder, vl_strerror(r));
+}
+
 int run_plugin_make(struct volar *v, const char *reference, const volatile sig_atomic_t *stop, struct run_plugin *ret,
                     struct vl_error *err)
 {
-    const char *tmp = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    const char *given = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): one thread */
+    const char *tmp = given && *given ? given : "/tmp";
     char folder[FOLDER_MAX];
     int r;
 
-    if (strf(folder, sizeof(folder), "%s/volar-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0 || !mkdtemp(folder))
-        return vl_fail_errno(err, errno, "make a folder in %s", tmp && *tmp ? tmp : "/tmp");
+    if (strf(folder, sizeof(folder), "%s/volar-XXXXXX", tmp) < 0 || !mkdtemp(folder))
+        return vl_fail_errno(err, errno, "make a folder in %s", tmp);
+    v->stop = stop;
     if ((r = build(reference, folder, stop, err)) == 0) r = install(v, folder, ret, err);
-    (void)remove_tree_at(AT_FDCWD, folder);
-    return r;
+    v->stop = NULL;
+    remove_folder(tmp, folder);
+    return *stop ? vl_fail(err, VL_INVALID, "interrupted: no VM was made") : r;
 }

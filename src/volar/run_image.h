@@ -15,8 +15,8 @@ struct run_plugin {
 };
 /*
  * Runs `fledge build`, which shows its progress and its errors on stderr itself, and installs what came of it unless
- * that is installed already. fledge is VOLANT_FLEDGE, the one beside volar, or the one in PATH. `stop`: a signal came.
- * VL_INVALID: fledge has said why.
+ * that is installed already. fledge is VOLANT_FLEDGE, the one beside volar, or the one in PATH. `stop`: a signal came,
+ * which is VL_INVALID. VL_INVALID too: fledge has said why. Whatever comes of it, nothing is left in TMPDIR.
  */
 int run_plugin_make(struct volar *v, const char *reference, const volatile sig_atomic_t *stop, struct run_plugin *ret,
                     struct vl_error *err);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every command of volar gets, and how it begins and ends. Data goes to stdout, all else to stderr. */
 #pragma once
+#include <signal.h>
+
 #include "base/opt.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_MISUSE = 2 };
@@ -11,7 +13,8 @@ struct volar {
     const char *api_url; /* --api; NULL: found */
     const char *output;  /* "table" or "json" */
     const struct command *command;
-    struct api *api; /* connected to at the first call */
+    struct api *api;                   /* connected to at the first call */
+    const volatile sig_atomic_t *stop; /* set: an upload ends; NULL: it does not */
 };
 
 /* Options that every command takes; their destinations are in `volar_globals`. */

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 
 import appliance
 import pytest
@@ -60,6 +61,7 @@ def test_detached(host, place):
     status, body = volant.fetch(port, timeout=30)
     assert status == 200 and body.split()[0] == b"1"
     assert host.volar("vms", "logs", "web").stdout == "keeper of image, told so\n"
+    assert "\nDisk: 64 MB\n" in host.volar("vms", "get", "web").stdout and host.vm("web")["disk_mb"] == 64
     with open(f"/proc/{host.run_record('web')['vmm']['pid']}/cmdline", "rb") as f:
         assert b"TOLD" not in f.read()
     before = host.volar("plugins", "list").stdout
@@ -98,6 +100,60 @@ def test_interrupted_and_abandoned(host, place):
     volant.wait_until(lambda: all(v["name"] != "left" for v in host.vms()), READY_S)
 
 
+def test_two_signals_at_once(host, place):
+    """The second lets go of a VM that was asked to stop, never of one that was not."""
+    attached = begin(host, "--name", "web", place.image)
+    assert any("keeper of image" in line for line in attached.stdout)
+    attached.send_signal(signal.SIGSTOP)
+    volant.wait_until(lambda: state_of(attached.pid) == "T", 10)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        attached.send_signal(number)
+    _, errors = attached.communicate(timeout=READY_S)
+    assert attached.returncode == 125
+    says(errors, ["let go of VM 'web', which is being stopped"])
+    host.wait_status("web", "stopped")
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+def test_a_removal_leaves_alone_what_has_changed(host, place):
+    """What `--rm` removes is the VM as it ended, not one that somebody has started again."""
+    run(host, "-d", "--name", "web", "-p", "80", "--wait", "ready", place.image)
+    end(host.vm("web")["ports"][0]["host_port"])
+    ended = host.wait_status("web", "crashed")
+    assert host.api("POST", "/api/v1/vms/web/start").status == 200
+    path = "/api/v1/vms/web?updated_at="
+    refused = host.api("DELETE", path + ended["updated_at"])
+    assert refused.status == 409 and "has changed since" in refused.json["error"]
+    assert host.api("DELETE", path + "yesterday").status == 400
+    host.wait_status("web", "running")
+    assert host.api("POST", "/api/v1/vms/web/stop?timeout=28").json["status"] == "stopped"
+    assert host.api("DELETE", path + host.vm("web")["updated_at"]).status == 204 and host.vms() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_interrupted_while_it_builds(host, place, number):
+    """Whatever ends it late in a build, nothing is left of the image, also on another file system."""
+    slow = os.path.join(host.dir, "fledge")
+    volant.write(slow, f"""#!/bin/sh
+'{volant.program("fledge")}' "$@" && : >'{host.dir}/built' && mkfifo '{host.dir}/never' && read -r x <'{host.dir}/never'
+""")
+    os.chmod(slow, 0o755)
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="vl-") as there:
+        host.env |= {"VOLANT_FLEDGE": slow, "TMPDIR": there}
+        build = begin(host, "-d", "--name", "web", place.image)
+        volant.wait_until(lambda: os.path.exists(os.path.join(host.dir, "built")), READY_S)
+        assert any(f.endswith(".manifest.json") for f in volant.listing(there))
+        build.send_signal(number)
+        _, errors = build.communicate(timeout=READY_S)
+        assert build.returncode == 125 and "interrupted" in errors
+        assert os.listdir(there) == []
+    assert host.vms() == [] and host.api("GET", "/api/v1/plugins").json == {"plugins": []}
+
+
 def end(port):
     try:
         volant.fetch(port, "/end", timeout=30)
@@ -109,17 +165,25 @@ def test_refused(host, place):
     """What is wrong is said by who knows it, with 125, and no VM is left."""
     for args, words in (
             ([place.registry.host + "/nothing:1"], ["nothing"]),
-            (["oci:" + place.path("no-such-folder")], ["no-such-folder"]),
-            (["-e", "=x", place.image], ["--env"]),
-            (["--disk-size", "1M", place.image], ["--disk-size", "64M"]),
-            (["-p", "99999:80", place.image], ["--publish|port"]),
-            (["--name", "Bad Name", place.image], ["name"]),
-            ([], ["IMAGE"])):
+            (["oci:" + place.path("no-such-folder")], ["no-such-folder"])):
         done = run(host, "-d", *args, check=False)
-        assert done.returncode in (125, 2), (args, done)
+        assert done.returncode == 125, (args, done)
         says(done.stderr, words)
     host.env["VOLANT_FLEDGE"] = "/nowhere/fledge"
     done = run(host, "-d", place.image, check=False)
     assert done.returncode == 125
     says(done.stderr, ["/nowhere/fledge", "VOLANT_FLEDGE"])
+    for args, words in (  # all of it before anything is built
+            (["-e", "=x", place.image], ["--env"]),
+            (["--disk-size", "1M", place.image], ["--disk-size", "64M"]),
+            (["-p", "99999:80", place.image], ["--publish|port"]),
+            (["-p", "10.0.0.1:80:80", place.image], ["loopback|127.0.0.1"]),
+            (["-p", "8080:80", "-p", "8080:81", place.image], ["8080"]),
+            (["--restart", "sometimes", place.image], ["restart", "on-failure"]),
+            (["--rm", "--restart", "always", place.image], ["auto_remove", "restart"]),
+            (["--name", "Bad Name", place.image], ["name"]),
+            ([], ["IMAGE"])):
+        done = run(host, "-d", *args, check=False)
+        assert done.returncode == 2 and "fledge" not in done.stderr, (args, done)
+        says(done.stderr, words)
     assert host.vms() == [] and os.listdir(host.env["TMPDIR"]) == []
