@@ -56,6 +56,25 @@ def test_what_the_readme_says_of_helps():
         assert done.returncode == 0 and command in done.stdout, command
 
 
+def test_the_reference_of_commands_is_what_the_programs_say():
+    """After a change of a command or an option: scripts/cli-reference"""
+    done = subprocess.run([os.path.join(volant.ROOT, "scripts", "cli-reference"), "--check", "--build", volant.BUILD],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_reference_has_every_variable_of_the_environment():
+    """Those that volar and fledge ask for; volantd's are settings, and stand beside their options."""
+    ours = {"VOLANT_RUNTIME_DIR", "VOLANT_STATE_DIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"}
+    for folder in ("volar", "fledge", "oci"):
+        for name in os.listdir(os.path.join(volant.ROOT, "src", folder)):
+            with open(os.path.join(volant.ROOT, "src", folder, name), encoding="utf-8") as f:
+                ours |= set(re.findall(r'getenv\("(\w+)"\)', f.read()))
+    with open(os.path.join(volant.ROOT, "docs", "reference", "cli.md"), encoding="utf-8") as f:
+        told = set(re.findall(r"^\| `(\w+)` \|", f.read(), re.M))
+    assert ours - {"HOME", "PATH"} == told
+
+
 def reference(name, language):
     """The blocks of one language in docs/reference/<name>.md."""
     with open(os.path.join(volant.ROOT, "docs", "reference", name + ".md"), encoding="utf-8") as f:
