@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What handlers act on, and the table of routes. One file for each resource: system.c plugins.c blobs.c vms.c
- * configs.c logs.c deployments.c.
+/* What handlers act on, and the table of routes. One file for each resource: system.c plugins.c artifacts.c blobs.c
+ * vms.c configs.c logs.c deployments.c.
  */
 #pragma once
 #include "deploy/deploy.h"
@@ -76,6 +76,12 @@ enum api_end plugin_get(struct api *api, struct api_req *req, struct vl_error *e
 enum api_end plugin_get_manifest(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end plugin_set_enabled(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end plugin_remove(struct api *api, struct api_req *req, struct vl_error *err);
+
+extern const struct schema artifact_request_schema; /* body of artifact_put_row */
+enum api_end artifacts_list(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end artifact_get(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end artifact_put_row(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end artifacts_delete(struct api *api, struct api_req *req, struct vl_error *err);
 
 enum api_end blob_head(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end blob_put(struct api *api, struct api_req *req, struct vl_error *err);

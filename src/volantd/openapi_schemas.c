@@ -126,6 +126,28 @@ static const char new_token_json[] = JSON({
     },
     "required": ["name", "role", "created_at", "token"]
 });
+static const char artifact_json[] = JSON({
+    "type": "object",
+    "properties": {
+        "ID": {"type": "integer"},
+        "PluginName": {"type": "string"},
+        "Version": {"type": "string"},
+        "ArtifactName": {"type": "string"},
+        "Kind": {"type": "string"},
+        "SourceURL": {"type": "string"},
+        "Checksum": {"type": "string"},
+        "Format": {"type": "string"},
+        "LocalPath": {"type": "string"},
+        "SizeBytes": {"type": "integer"},
+        "CreatedAt": {"type": "string", "format": "date-time"},
+        "UpdatedAt": {"type": "string", "format": "date-time"}
+    },
+    "required": ["ID", "PluginName", "Version", "ArtifactName", "Kind", "SourceURL", "Checksum", "Format", "LocalPath",
+                 "SizeBytes", "CreatedAt", "UpdatedAt"]
+});
+static const char artifacts_json[] = JSON({
+    "type": "array", "nullable": true, "items": {"$ref": "#/components/schemas/PluginArtifact"}
+});
 static const char plugins_json[] = JSON({
     "type": "object",
     "properties": {"plugins": {"type": "array", "items": {"type": "string"}}},
@@ -159,6 +181,9 @@ const struct api_component api_components[] = {
     {"Findings", .schema = &findings_schema, .use = SCHEMA_OUTPUT},
     {"PluginList", .json = plugins_json},
     {"PluginEnabledRequest", .schema = &plugin_enabled_schema, .use = SCHEMA_INPUT},
+    {"PluginArtifactRequest", .schema = &artifact_request_schema, .use = SCHEMA_INPUT},
+    {"PluginArtifact", .json = artifact_json},
+    {"PluginArtifacts", .json = artifacts_json},
     {"VersionedConfig", .schema = &versioned_config_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
     {"ConfigVersion", .schema = &config_version_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
     {"Deployment", .schema = &deployment_view_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},

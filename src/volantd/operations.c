@@ -58,6 +58,8 @@ static const struct api_parameter events[] = {
     {"last_event_id", "integer", "What came after it, too", 0, INT64_MAX, NULL},
     END};
 
+static const struct api_parameter version[] = {{"version", "string", "Of this version of the plugin", 0, 0, NULL}, END};
+
 const struct api_operation api_operations[] = {
     {healthz_get, "getHealth", "system", "Whether volantd serves", NULL, NULL, false, 200, "Health", 0, NULL},
     {openapi_get, "getOpenAPI", "system", "This document", NULL, NULL, false, 200, "Document", 0, NULL},
@@ -90,6 +92,14 @@ const struct api_operation api_operations[] = {
      200, "Manifest", 0, NULL},
     {plugin_set_enabled, "setPluginEnabled", "plugins", "Allows new VMs of a plugin, or does not", NULL,
      "PluginEnabledRequest", false, 200, NULL, 0, NULL},
+    {artifacts_list, "listPluginArtifacts", "artifacts", "What is registered of a plugin's media; null: nothing",
+     version, NULL, false, 200, "PluginArtifacts", 0, NULL},
+    {artifact_put_row, "upsertPluginArtifact", "artifacts", "Registers or replaces an artifact of a plugin", NULL,
+     "PluginArtifactRequest", false, 201, NULL, 0, NULL},
+    {artifacts_delete, "deletePluginArtifacts", "artifacts", "Forgets what is registered of a plugin's media", version,
+     NULL, false, 204, NULL, 0, NULL},
+    {artifact_get, "getPluginArtifact", "artifacts", "One registered artifact; version is required", version, NULL,
+     false, 200, "PluginArtifact", 0, NULL},
     {blob_head, "hasBlob", "artifacts", "Whether an artifact is here", NULL, NULL, false, 200, NULL, 0, NULL},
     {blob_put, "putBlob", "artifacts", "Sends an artifact", NULL, NULL, false, 201, NULL, 200, NULL},
     {vms_list, "listVMs", "vms", "VMs, filtered, ordered and cut", vms, NULL, false, 200, "[VM]", 0, NULL},

@@ -14,6 +14,8 @@ def close(schema):
     if isinstance(schema, dict):
         if "properties" in schema and isinstance(schema["properties"], dict) and "additionalProperties" not in schema:
             schema["additionalProperties"] = False
+        if schema.get("nullable") is True:  # as OpenAPI 3.0 says what JSON Schema says by a second type
+            schema["type"] = [schema["type"], "null"]
         for value in schema.values():
             close(value)
     elif isinstance(schema, list):
