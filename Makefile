@@ -6,7 +6,7 @@ DESTDIR ?=
 MESON_FLAGS ?=
 PYTHON ?= /usr/bin/python3
 # Meson before 1.7 counts test programs to `all`.
-PROGRAMS = volantd volar fledge volant-shim kestrel
+PROGRAMS = volantd volar fledge volant-shim volant-fetch kestrel
 
 .PHONY: all
 all: $(BUILD)/build.ninja ## Build the programs into BUILD=build (under a minute)

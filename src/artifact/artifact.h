@@ -37,6 +37,26 @@ DEFINE_AUTO(struct artifact_put *, artifact_put_abort)
 /* A whole file of the host's (already judged allowed), by descriptor, from its start; the offset is moved. */
 int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_error *err);
 
+/* Where an artifact is to be had. */
+struct artifact_source {
+    const char *url;    /* http or https */
+    const char *helper; /* path of volant-fetch */
+    uint64_t size;      /* bytes that it must have; 0: any number */
+    uint64_t reserve;   /* bytes that stay free beyond the floor; 0: none */
+    uint32_t uid;       /* whom the child becomes, where we are root; 0: nobody else */
+    int timeout_s;      /* for all of it */
+    int stall_s;        /* a connection that brings nothing for so long is given up, and another one made */
+    int stop_fd;        /* readable: give up; -1: never */
+};
+/*
+ * Fetches it by a child, over as many connections as it takes, and puts it. VL_INVALID: the URL or what it gives is
+ * wrong; VL_UNAVAILABLE: later it may work, or stop_fd; VL_NO_SPACE before the first byte where the size is known. The
+ * text has the URL as url_public shows it.
+ */
+int artifact_fetch(struct artifacts *a, const char *hex, const struct artifact_source *source, struct vl_error *err);
+/* A URL as logs and messages show it: without user, password and query, which may be secrets; escaped, cut. */
+void url_public(const char *url, char *buf, size_t size);
+
 /*
  * The path of the form to boot from, made at the first call: a zstd archive is unpacked (bounded by max_bytes and by
  * free space), anything else boots as it is. VL_INVALID for what no kernel of ours boots from: neither cpio nor one

@@ -34,7 +34,7 @@ def test_layout(installed):
              for root, _, names in os.walk(folder) for name in names}
     assert files == {
         "bin/volantd": 0o755, "bin/volar": 0o755, "bin/fledge": 0o755,
-        "libexec/volant/volant-shim": 0o755, "share/volant/kestrel": 0o755,
+        "libexec/volant/volant-shim": 0o755, "libexec/volant/volant-fetch": 0o755, "share/volant/kestrel": 0o755,
         "share/volant/vmlinux-generic": 0o644, "share/volant/vmlinux-generic.json": 0o644,
         "share/volant/vmlinux-generic.config": 0o644, "share/volant/bzImage-volant": 0o644,
         "share/volant/bzImage-volant.json": 0o644, "share/volant/volantd.conf": 0o644,
