@@ -160,3 +160,14 @@ int find_installed(const char *name, const char *override, char *buf, size_t siz
     }
     return vl_fail(err, VL_INVALID, "%s is not installed; looked for %s", name, tried);
 }
+
+const char *path_below(const char *dir, const char *path)
+{
+    size_t n = strlen(dir);
+
+    while (n > 0 && dir[n - 1] == '/')
+        n--;
+    if (strncmp(dir, path, n) != 0 || path[n] != '/') return NULL;
+    path += n;
+    return path + strspn(path, "/");
+}

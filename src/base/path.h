@@ -24,6 +24,12 @@ int paths_find_for(const char *state_dir, const char *runtime_dir, struct paths 
 int paths_config_file(char ret[static 256], struct vl_error *err);
 
 /*
+ * What follows the folder `dir` in the absolute `path`, without slashes before it ("" for the folder itself); NULL if
+ * the path does not begin with it. Text alone: whoever opens it does so by open_within.
+ */
+const char *path_below(const char *dir, const char *path);
+
+/*
  * The absolute path of a file that is installed with us (`volant-shim`, `kestrel`, `vmlinux-generic`): `override` if
  * not NULL, else beside this program as in a build folder (./, ./kernel/), else ../libexec/volant, ../share/volant from
  * the program's folder, else the configured prefix. VL_INVALID with the places that were tried.

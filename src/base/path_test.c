@@ -150,6 +150,23 @@ static void installed_files_are_found_beside_the_program(void **state)
     assert_int_equal(find_installed("x", expected, tiny, sizeof(tiny), &err), -ENAMETOOLONG);
 }
 
+static void what_lies_below_a_folder(void **state)
+{
+    static const struct {
+        const char *dir, *path, *rest;
+    } table[] = {
+        {"/a/b", "/a/b/c/d", "c/d"}, {"/a/b/", "/a/b//c", "c"}, {"/", "/x", "x"},     {"/a", "/a/", ""},
+        {"/a", "/a", NULL},          {"/a", "/ab/c", NULL},     {"/a/b", "/a", NULL}, {"/a", "a/b", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        const char *rest = path_below(table[i].dir, table[i].path);
+
+        if (!str_eq(rest, table[i].rest)) fail_msg("%s below %s: %s", table[i].path, table[i].dir, rest ? rest : "-");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +175,7 @@ int main(void)
         cmocka_unit_test(bad_environments_are_named),
         cmocka_unit_test(users_without_home_are_told),
         cmocka_unit_test(installed_files_are_found_beside_the_program),
+        cmocka_unit_test(what_lies_below_a_folder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

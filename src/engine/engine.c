@@ -17,8 +17,10 @@ int engine_new(const struct engine_config *cfg, struct engine **ret, struct vl_e
 
     if (!e) return vl_fail_errno(err, ENOMEM, "engine");
     e->cfg = *cfg;
+    e->stop_fd = -1;
     if ((r = pool_new(cfg->loop, cfg->workers, WORKER_IDLE_MS, &e->pool)) < 0) return vl_fail_errno(err, r, "workers");
     if ((r = pool_new(cfg->loop, 1, WORKER_IDLE_MS, &e->lane)) < 0) return vl_fail_errno(err, r, "artifact worker");
+    if ((r = media_open(e, err)) < 0) return r;
     *ret = take_ptr(e);
     return 0;
 }
@@ -90,6 +92,7 @@ void engine_free(struct engine *e)
     if (!e) return;
     e->closing = true; /* what is in flight ends, nothing new begins */
     drifts_close(e);
+    media_stop(e);
     pool_free(e->pool);
     pool_free(e->lane);
     loop_untimer(&e->hang_timer);

@@ -54,6 +54,8 @@ struct engine_config {
     struct admission admission;
     bool former; /* a registry that was replaced lies beside: artifacts that only it may name are left alone */
     const struct strv *kernel_dirs; /* config.kernel_override is only looked for below these; borrowed */
+    const struct strv *media_dirs;  /* file:// media are only read below these; NULL: none are; borrowed */
+    int fetch_s;                    /* for a medium by http(s) to come; 0: an hour */
     unsigned workers;
 };
 
@@ -182,8 +184,9 @@ char *engine_plugin_manifest(const struct plugin *p);
 
 typedef void (*engine_done)(void *arg, int r, const struct vl_error *err);
 /*
- * Installs or replaces. The blob that initramfs.checksum names must be there (VL_CONFLICT says how to send it); its
- * boot form is made now. Warnings about the manifest's keys are added to `warnings` before it returns.
+ * Installs or replaces. The blob that the checksum names is brought from http(s), or from below the media folders,
+ * where it is not there; from elsewhere it may not be (VL_CONFLICT says how to send it). What it is booted from is made
+ * now. Goes on when it is forgotten. Warnings about the manifest's keys are added to `warnings` before it returns.
  */
 int engine_plugin_install(struct engine *e, const json_t *manifest, struct strv *warnings, engine_done done, void *arg,
                           struct vl_error *err);

@@ -247,6 +247,8 @@ struct plugin_op {
     struct plugin_op *next;
     struct engine *engine;
     struct plugin *plugin; /* installs: the new one */
+    struct medium_waiter medium;
+    bool absent, brought; /* its blob is not here; was not, and has been brought */
     char name[64];
     bool enabled;
     int r;
@@ -314,15 +316,40 @@ static void install_run(struct job *j)
     auto_free char *path = NULL;
 
     if (!hex) return; /* its VMs bring a kernel, and that is all */
-    if (!artifact_present(o->engine->cfg.artifacts, hex, NULL)) {
-        o->r = vl_fail(&o->err, VL_CONFLICT,
-                       "the blob sha256:%s that the manifest's checksum names is not here: send it first with "
-                       "PUT /api/v1/blobs/sha256:%s (`volar plugins install` does)",
-                       hex, hex);
-        return;
-    }
-    if (manifest_has_rootfs(&o->plugin->manifest)) return;
+    o->absent = !artifact_present(o->engine->cfg.artifacts, hex, NULL);
+    if (o->absent && o->brought)
+        o->r = vl_fail(&o->err, VL_CONFLICT, "artifact sha256:%s was removed while it was installed: install it again",
+                       hex);
+    if (o->absent || manifest_has_rootfs(&o->plugin->manifest)) return;
     o->r = artifact_boot_form(o->engine->cfg.artifacts, hex, BOOT_FORM_MAX, &path, &o->err);
+}
+
+static void install_brought(struct medium_waiter *w, int r, const struct vl_error *err)
+{
+    struct plugin_op *o = container_of(w, struct plugin_op, medium);
+    const char *key = "";
+    int64_t size;
+
+    o->brought = true;
+    o->err = *err;
+    (void)manifest_source(&o->plugin->manifest, &key, &size);
+    if (r < 0)
+        (void)vl_wrap(&o->err, "%s.url", key);
+    else if ((r = pool_submit(o->engine->lane, &o->job)) < 0)
+        (void)vl_fail_errno(&o->err, r, "start a worker");
+    if (r < 0) plugin_op_end(o, r, &o->err);
+}
+
+/* After the lane, so that a removal that was under way is not mistaken for the blob. */
+static void install_bring(struct plugin_op *o)
+{
+    const char *key;
+    int r;
+
+    o->medium.url = manifest_source(&o->plugin->manifest, &key, &o->medium.size);
+    o->medium.done = install_brought;
+    r = medium_bring(o->engine, checksum_hex(manifest_checksum(&o->plugin->manifest)), &o->medium, &o->err);
+    if (r < 0) plugin_op_end(o, r, &o->err);
 }
 
 static void install_unpacked(struct job *j, bool cancelled)
@@ -332,6 +359,8 @@ static void install_unpacked(struct job *j, bool cancelled)
     CRASH_POINT("install.boot_form_made");
     if (cancelled || o->r < 0)
         plugin_op_end(o, cancelled ? -ECANCELED : o->r, &o->err);
+    else if (o->absent)
+        install_bring(o);
     else
         store_post(o->engine->cfg.store, &o->op);
 }

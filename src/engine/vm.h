@@ -117,8 +117,11 @@ struct artifact_keeper {
 
 struct engine {
     struct engine_config cfg;
-    struct pool *pool; /* jobs of VMs */
-    struct pool *lane; /* artifact work, one job at a time and in order */
+    struct pool *pool;     /* jobs of VMs */
+    struct pool *lane;     /* artifact work, one job at a time and in order */
+    struct pool *bringers; /* media from elsewhere, which takes long */
+    struct bring *brings;  /* on their way in */
+    int stop_fd;           /* readable: they give up */
     struct vm *vms;
     struct plugin *plugins;
     struct draft *drafts;     /* judged, and in a transaction */
@@ -345,6 +348,23 @@ bool artifact_going(const struct engine *e, const char *checksum);
 void artifacts_sweep(struct engine *e);
 /* Bare hex of "sha256:<hex>". */
 const char *checksum_hex(const char *checksum);
+
+/* --- media.c ------------------------------------------------------------------------------------------------------ */
+/* Somebody who waits for a medium; the strings are borrowed until `done`, which comes on the loop, once. */
+struct medium_waiter {
+    const char *url;
+    int64_t size; /* that it must have; 0: any */
+    void (*done)(struct medium_waiter *w, int r, const struct vl_error *err);
+    struct medium_waiter *next; /* private */
+};
+int media_open(struct engine *e, struct vl_error *err);
+/* All give up, and who waits is told. */
+void media_stop(struct engine *e);
+/*
+ * Brings the blob that is not here from w->url. Fails at once (VL_CONFLICT) where nothing may be brought from there, or
+ * calls w->done later.
+ */
+int medium_bring(struct engine *e, const char *hex, struct medium_waiter *w, struct vl_error *err);
 
 /* --- draft.c ------------------------------------------------------------------------------------------------------ */
 /* A VM on its way into the registry is (or becomes) one of this plugin, boots this artifact. */

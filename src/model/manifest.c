@@ -76,6 +76,16 @@ const char *manifest_checksum(const struct manifest *m)
     return m->initramfs.checksum ? m->initramfs.checksum : m->rootfs.checksum;
 }
 
+const char *manifest_source(const struct manifest *m, const char **ret_key, int64_t *ret_size)
+{
+    bool archive = m->initramfs.checksum;
+
+    *ret_key = archive ? "initramfs" : "rootfs";
+    *ret_size = archive ? m->initramfs.size : m->rootfs.size;
+    if (!manifest_checksum(m)) return NULL;
+    return archive ? m->initramfs.url : m->rootfs.url;
+}
+
 void manifest_done(struct manifest *m)
 {
     schema_done(&manifest_schema, m);

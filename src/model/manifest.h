@@ -105,6 +105,8 @@ bool manifest_has_agent(const struct manifest *m);
 bool manifest_has_rootfs(const struct manifest *m);
 /* "sha256:<hex>" of what it boots from; NULL: it has neither archive nor disk image. */
 const char *manifest_checksum(const struct manifest *m);
+/* Where that is to be had, and in how many bytes (0: unknown); *ret_key is "initramfs" or "rootfs". NULL as above. */
+const char *manifest_source(const struct manifest *m, const char **ret_key, int64_t *ret_size);
 #define auto_manifest auto_(manifest_done) struct manifest
 
 #define MANIFEST_MAX      (1024UL * 1024) /* bytes of JSON */

@@ -8,26 +8,15 @@
 #include <sys/stat.h>
 
 #include "base/io.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "model/schema.h"
 #include "vmm/vmm.h"
 
-/* What follows the folder in the path; NULL if the path does not begin with it. */
-static const char *rest_below(const char *dir, const char *path)
-{
-    size_t n = strlen(dir);
-
-    while (n > 0 && dir[n - 1] == '/')
-        n--;
-    if (strncmp(dir, path, n) != 0 || path[n] != '/') return NULL;
-    path += n;
-    return path + strspn(path, "/");
-}
-
 static const char *dir_of(const struct strv *dirs, const char *path, const char **ret_rest)
 {
     for (size_t i = 0; dirs && i < dirs->len; i++)
-        if ((*ret_rest = rest_below(dirs->items[i], path))) return dirs->items[i];
+        if ((*ret_rest = path_below(dirs->items[i], path))) return dirs->items[i];
     return NULL;
 }
 

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "volantd/api.h"
 
-#define NAME_LENGTH 128
+#define SHORT_MAX 128
 #define TEXT_LENGTH 4096
 #define ROWS_SHOWN  10000
 
@@ -21,12 +21,12 @@ struct request {
         key, FIELD_STRING, .offset = offsetof(struct request, member), .max = (most), __VA_ARGS__                      \
     }
 static const struct field request_fields[] = {
-    TEXT("version", version, NAME_LENGTH, .flags = FIELD_REQUIRED),
-    TEXT("artifact_name", name, NAME_LENGTH, .flags = FIELD_REQUIRED),
-    TEXT("kind", kind, NAME_LENGTH),
+    TEXT("version", version, SHORT_MAX, .flags = FIELD_REQUIRED),
+    TEXT("artifact_name", name, SHORT_MAX, .flags = FIELD_REQUIRED),
+    TEXT("kind", kind, SHORT_MAX),
     TEXT("source_url", source_url, TEXT_LENGTH),
-    TEXT("checksum", checksum, NAME_LENGTH),
-    TEXT("format", format, NAME_LENGTH),
+    TEXT("checksum", checksum, SHORT_MAX),
+    TEXT("format", format, SHORT_MAX),
     TEXT("local_path", local_path, TEXT_LENGTH, .about = "Kept as it is, never opened"),
     {"size_bytes", FIELD_INT, .offset = offsetof(struct request, size_bytes), .max = INT64_MAX},
 };

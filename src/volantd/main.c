@@ -165,6 +165,8 @@ static int open_engine(struct daemon *d, struct vl_error *err)
                     .limit = (int)s->restart_limit},
         .former = store_former_is_there(s->db_path),
         .kernel_dirs = &s->kernel_dirs,
+        .media_dirs = &s->media_dirs,
+        .fetch_s = (int)s->fetch_timeout_s,
         .admission = {.memory_percent = (int)s->memory_percent,
                       .vcpus_per_core = (int)s->vcpus_per_core,
                       .disk_floor = s->disk_reserve_mb << 20,

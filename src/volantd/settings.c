@@ -76,6 +76,11 @@ static const struct setting table[] = {
      .help = "Guest kernel (default: the installed vmlinux-generic)"},
     {"VOLANT_KERNEL_DIRS", "kernel-dirs", "DIRS", SET_FOLDERS, offsetof(struct settings, kernel_dirs),
      .help = "Folders, with ':' between them, below which a VM's config.kernel_override may be (default: none may)"},
+    {"VOLANT_MEDIA_DIRS", "media-dirs", "DIRS", SET_FOLDERS, offsetof(struct settings, media_dirs),
+     .help = "Folders, with ':' between them, below which volantd reads media that a manifest names by path (default: "
+             "none, volar sends them)"},
+    {"VOLANT_FETCH_TIMEOUT", "fetch-timeout", "SECONDS", SET_NUMBER, offsetof(struct settings, fetch_timeout_s), 1,
+     86400, "3600", "Time for a medium that a manifest names by http(s) to come"},
     {"VOLANT_SHIM", "shim", "FILE", SET_PATH, offsetof(struct settings, shim),
      .help = "volant-shim (default: the installed one)"},
     {"VOLANT_QEMU", "qemu", "FILE", SET_PATH, offsetof(struct settings, qemu),
@@ -438,6 +443,7 @@ void settings_done(struct settings *s)
     free(s->cgroup);
     access_rules_done(&s->access);
     strv_done(&s->kernel_dirs);
+    strv_done(&s->media_dirs);
     *s = (struct settings){0};
 }
 

@@ -35,7 +35,8 @@ struct settings {
     struct subnet subnet;
     char *kernel, *shim, *qemu; /* NULL: in the usual places */
     char *cgroup;               /* for vmm_cgroups_begin */
-    struct strv kernel_dirs;
+    struct strv kernel_dirs, media_dirs;
+    uint64_t fetch_timeout_s;
     uint64_t uid_base, boot_timeout_s, stop_timeout_s, quit_timeout_s, term_timeout_s, hang_timeout_s;
     uint64_t boot_width; /* 0: twice the cores */
     uint64_t restart_delay_ms, restart_limit, restart_stable_s;

@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Artifacts: what is registered of them, where they come from, and when they go."""
+import concurrent.futures
+import hashlib
 import json
+import os
+import random
 import re
+import socket
+import ssl
+import subprocess
+import threading
 
+import appliance
 import pytest
 import volant
+import webserver
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 JSON = "application/json; charset=utf-8"
@@ -125,3 +135,400 @@ def test_the_document_has_the_original_ids(shared):
     assert {m: all_of[m]["operationId"] for m in all_of} == {
         "get": "listPluginArtifacts", "post": "upsertPluginArtifact", "delete": "deletePluginArtifacts"}
     assert one["get"]["operationId"] == "getPluginArtifact"
+
+
+# --- media by http(s) -------------------------------------------------------------------------------------------------
+
+DATA = random.Random(6).randbytes(3_000_000)
+
+
+@pytest.fixture
+def web():
+    with webserver.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def fresh():
+    with volant.Host(VOLANT_FETCH_TIMEOUT="20") as h:
+        yield h
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def image(url, data=DATA, name="image", **rootfs):
+    """The manifest of a plugin whose medium is any bytes."""
+    return {"name": name, "version": "1", "agent": "none", "resources": {"memory_mb": 48},
+            "rootfs": {"url": url, "checksum": digest(data)} | rootfs}
+
+
+def install(host, manifest, status=201):
+    answer = host.api("POST", "/api/v1/plugins", manifest)
+    assert answer.status == status, (answer, host.logged())
+    return answer
+
+
+def kept(host):
+    """What the store has, and what is on its way."""
+    return sorted(os.listdir(host.inside("artifacts", "sha256"))), os.listdir(host.inside("artifacts", "tmp"))
+
+
+def has(host, *blobs):
+    assert kept(host) == (sorted(digest(b)[7:] for b in blobs), [])
+    for blob in blobs:
+        with open(host.inside("artifacts", "sha256", digest(blob)[7:]), "rb") as f:
+            assert f.read() == blob
+
+
+def parent(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return int(f.read().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
+
+
+def fetchers(host):
+    return [p for p in volant.processes("volant-fetch") if parent(p) == host.process.pid]
+
+
+def test_a_medium_is_fetched(fresh, web):
+    web.pages["/image"] = DATA
+    install(fresh, image(web.base + "/image", size=len(DATA)))
+    has(fresh, DATA)
+    assert "image" in fresh.api("GET", "/api/v1/plugins").json["plugins"] and not fetchers(fresh)
+    install(fresh, image(web.base + "/image"))  # it is there
+    assert len(web.requests) == 1 and web.requests[0][1]["Host"] == web.base.removeprefix("http://")
+    archive = appliance.archive({"init": b"anything"})
+    web.pages["/archive"] = archive
+    manifest = image("") | {"name": "archive", "initramfs": {"url": web.base + "/archive", "checksum": digest(archive)}}
+    install(fresh, manifest)
+    has(fresh, DATA, archive)
+
+
+def test_a_medium_comes_from_nginx(fresh, tmp_path):
+    """A server as people have it."""
+    (tmp_path / "image").write_bytes(DATA)
+    port = volant.free_port()
+    volant.write(tmp_path / "nginx.conf", f"""daemon off; pid {tmp_path}/pid; error_log stderr; events {{}}
+http {{ access_log off; server {{ listen 127.0.0.1:{port}; root {tmp_path}; }} }}""")
+    os.chmod(tmp_path, 0o755)
+    for folder in (tmp_path.parent, tmp_path.parent.parent):
+        os.chmod(folder, os.stat(folder).st_mode | 0o055)
+    with subprocess.Popen(["/usr/sbin/nginx", "-c", str(tmp_path / "nginx.conf")], stderr=subprocess.DEVNULL) as nginx:
+        try:
+            volant.wait_until(lambda: listens(port), 10)
+            install(fresh, image(f"http://127.0.0.1:{port}/image"))
+        finally:
+            nginx.terminate()
+    has(fresh, DATA)
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def test_a_download_goes_on_where_it_broke_off(fresh, web):
+    web.pages["/image"] = lambda h: h.give(DATA, most=1_000_000)
+    install(fresh, image(web.base + "/image"))
+    has(fresh, DATA)
+    asked = [h.get("Range") for h in web.asked("/image")]
+    assert asked[0] is None and len(asked) >= 3 and all(re.fullmatch(r"bytes=[1-9]\d*-", r) for r in asked[1:]), asked
+
+
+def test_a_server_without_ranges_is_asked_for_all_again(fresh, web):
+    broken = iter([1_000_000, 2_000_000])
+    web.pages["/image"] = lambda h: h.give(DATA, most=next(broken, None), ranges=False)
+    install(fresh, image(web.base + "/image"))
+    has(fresh, DATA)
+
+
+def test_a_server_that_gives_another_range_is_not_believed(fresh, web):
+    def page(handler):
+        if "Range" not in handler.headers:
+            handler.give(DATA, most=1_000_000)
+            return
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 7-{len(DATA) - 1}/{len(DATA)}")
+        handler.send_header("Content-Length", str(len(DATA) - 7))
+        handler.end_headers()
+        handler.wfile.write(DATA[7:])
+    web.pages["/image"] = page
+    answer = install(fresh, image(web.base + "/image"), 503)  # its 200s break off, its 206s are no good
+    volant.says(answer.json["error"], ["rootfs.url", "127.0.0.1"])
+    has(fresh)
+
+
+def test_a_server_that_is_busy_is_asked_again(fresh, web):
+    statuses = iter([503, 429, 500])
+    web.pages["/image"] = lambda h: h.say(s, b"busy") if (s := next(statuses, None)) else h.give(DATA)
+    install(fresh, image(web.base + "/image"))
+    has(fresh, DATA)
+    assert len(web.requests) == 4
+
+
+def test_a_connection_that_stalls_is_given_up(fresh, web):
+    stalls = iter([True])
+
+    def page(handler):
+        if not next(stalls, False):
+            handler.give(DATA)
+            return
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(DATA)))
+        handler.end_headers()
+        handler.wfile.write(DATA[:100_000])
+        handler.stall()
+    web.pages["/image"] = page
+    install(fresh, image(web.base + "/image"))
+    has(fresh, DATA)
+    assert web.asked("/image")[1]["Range"] == "bytes=100000-"
+
+
+def test_sizes_that_are_not_told(fresh, web):
+    def chunked(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for at in range(0, len(DATA), 65536):
+            chunk = DATA[at:at + 65536]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    def until_close(handler):
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + DATA)
+        handler.close_connection = True
+    for name, page in (("chunked", chunked), ("until_close", until_close)):
+        web.pages["/" + name] = page
+        install(fresh, image(f"{web.base}/{name}", name=name.replace("_", "-")))
+        has(fresh, DATA)
+        for plugin in fresh.api("GET", "/api/v1/plugins").json["plugins"]:
+            assert fresh.api("DELETE", f"/api/v1/plugins/{plugin}").status == 204
+        volant.wait_until(lambda: not kept(fresh)[0], 10)
+
+
+def test_redirects(fresh, web):
+    web.pages["/image"] = DATA
+    web.pages["/moved"] = lambda h: h.say(302, Location="/image?token=secret")
+    install(fresh, image(web.base.replace("//", "//user:secret@") + "/moved"))
+    has(fresh, DATA)
+    assert web.asked("/moved")[0]["Authorization"].startswith("Basic ")
+    assert "secret" not in fresh.logged()
+    with webserver.serving() as other:
+        other.pages["/image"] = b"another"
+        web.pages["/away"] = lambda h: h.say(307, Location=other.base + "/image")
+        install(fresh, image(web.base.replace("//", "//user:secret@") + "/away", b"another", name="away"))
+        assert "Authorization" not in other.asked("/image")[0]
+
+
+REFUSED = {  # page: (status, words)
+    "no page": (None, 400, ["404", "correct"]),
+    "forbidden": (lambda h: h.say(403, b"no"), 400, ["403", "correct"]),
+    "always busy": (lambda h: h.say(503, b"busy"), 503, ["503", "again"]),
+    "another file": (DATA[:-1] + b"x", 400, ["digest", digest(DATA)]),
+    "an error page": (lambda h: h.say(200, b"<html>Not found, sorry"), 400, ["digest"]),
+    "a short one": (DATA[:1000], 400, ["digest"]),
+    "a loop": (lambda h: h.say(302, Location=h.path), 400, ["redirect"]),
+    "to a file": (lambda h: h.say(302, Location="file:///etc/passwd"), 400, ["127.0.0.1"]),
+    "to gopher": (lambda h: h.say(302, Location="gopher://127.0.0.1/x"), 400, ["127.0.0.1"]),
+    "to credentials of the cloud": (lambda h: h.say(302, Location="http://169.254.169.254/latest/"), 400,
+                                    ["link-local"]),
+    "a redirect to nowhere": (lambda h: h.say(302), 400, ["302"]),
+    "no HTTP": (lambda h: (h.wfile.write(b"SSH-2.0-OpenSSH\r\n"), h.hang_up()), 400, ["HTTP/0.9"]),
+    "hangs up": (lambda h: h.hang_up(), 503, ["again"]),
+    "more than fits": (lambda h: (h.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000\r\n\r\nxx"),
+                                  h.stall()), 507, ["room"]),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_fetched_leaves_nothing(fresh, web, what):
+    page, status, words = REFUSED[what]
+    if page:
+        web.pages["/image"] = page
+    answer = install(fresh, image(web.base + "/image"), status)
+    refused(answer, status, "rootfs.url", "127.0.0.1", *words)
+    has(fresh)
+    assert fresh.api("GET", "/api/v1/plugins").json["plugins"] == [] and not fetchers(fresh)
+
+
+def test_sizes_of_the_manifest_count(fresh, web):
+    web.pages["/image"] = DATA
+    refused(install(fresh, image(web.base + "/image", size=5), 400), 400, "3000000 bytes", "says 5")
+    has(fresh)
+
+
+def test_a_checksum_is_required(fresh, web):
+    manifest = image(web.base + "/image")
+    del manifest["rootfs"]["checksum"]
+    refused(install(fresh, manifest, 400), 400, "rootfs.checksum", "sha256:")
+    assert web.requests == []
+
+
+def test_certificates_are_looked_at(fresh, tmp_path):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key", "-out",
+                    tmp_path / "cert", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    with webserver.serving(context) as web:
+        web.pages["/image"] = DATA
+        refused(install(fresh, image(web.base + "/image"), 400), 400, "certificate", "rootfs.url")
+    has(fresh)
+
+
+def test_nobody_is_waited_for_for_ever(web):
+    """Bytes come, but too slowly."""
+    def page(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(DATA)))
+        handler.end_headers()
+        while not handler.server.ended.wait(0.05):
+            handler.wfile.write(b"x")
+    web.pages["/image"] = page
+    with volant.Host(VOLANT_FETCH_TIMEOUT="1") as host:
+        refused(install(host, image(web.base + "/image"), 503), 503, "again|VOLANT_FETCH_TIMEOUT")
+        has(host)
+        assert not fetchers(host)
+
+
+def gate(data):
+    """A page that gives half, then waits until `opened` is set."""
+    def page(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[:len(data) // 2])
+        handler.wfile.flush()
+        if page.opened.wait(30):
+            handler.wfile.write(data[len(data) // 2:])
+    page.opened = threading.Event()
+    return page
+
+
+def test_one_digest_is_fetched_once_for_all(fresh, web):
+    web.pages["/image"] = page = gate(DATA)
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(fresh.api, "POST", "/api/v1/plugins", image(web.base + "/image", name=f"p{i}"))
+                 for i in range(5)]
+        volant.wait_until(lambda: web.requests and fetchers(fresh), 10)
+        assert fresh.api("GET", "/healthz").status == 200  # nobody else waits
+        assert fresh.api("POST", "/api/v1/plugins", image("/none", b"x")).status == 409  # nor for the store
+        page.opened.set()
+        assert [a.result().status for a in asked] == [201] * 5
+    assert len(web.requests) == 1
+    has(fresh, DATA)
+
+
+def test_another_url_of_the_same_digest_is_tried(fresh, web):
+    opened = threading.Event()
+    web.pages["/bad"] = lambda h: (opened.wait(20), h.say(404))
+    web.pages["/good"] = DATA
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        bad = pool.submit(fresh.api, "POST", "/api/v1/plugins", image(web.base + "/bad", name="bad"))
+        volant.wait_until(lambda: web.requests, 10)
+        good = pool.submit(fresh.api, "POST", "/api/v1/plugins", image(web.base + "/good", name="good"))
+        volant.wait_until(lambda: fresh.api("GET", "/healthz").status == 200, 10)
+        opened.set()
+        assert (bad.result().status, good.result().status) == (400, 201)
+    has(fresh, DATA)
+
+
+def begun(host, manifest):
+    """POSTs without waiting for the answer: the connection."""
+    connection = volant.UnixConnection(host.socket, 30)
+    connection.request("POST", "/api/v1/plugins", body=json.dumps(manifest))
+    volant.wait_until(lambda: fetchers(host) and kept(host)[1], 10)
+    return connection
+
+
+def test_an_installation_goes_on_without_its_client(fresh, web):
+    web.pages["/image"] = page = gate(DATA)
+    begun(fresh, image(web.base + "/image")).close()
+    page.opened.set()
+    volant.wait_until(lambda: fresh.api("GET", "/api/v1/plugins").json["plugins"] == ["image"], 10)
+    has(fresh, DATA)
+
+
+def test_the_child_has_no_privileges(fresh, web):
+    web.pages["/image"] = page = gate(DATA)
+    connection = begun(fresh, image(web.base.replace("//", "//user:secret@") + "/image?secret"))
+    child, = fetchers(fresh)
+    with open(f"/proc/{child}/status", encoding="ascii") as f:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+    assert status["NoNewPrivs"] == "1"
+    if os.geteuid() == 0:
+        assert set(status["Uid"].split() + status["Gid"].split()) == {"2000000"} and status["Groups"].strip() == ""
+        assert {int(status[c], 16) for c in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    with open(f"/proc/{child}/cmdline", "rb") as f:
+        assert b"secret" not in f.read()
+    if os.geteuid() == 0:
+        opened = [os.readlink(f"/proc/{child}/fd/{fd}") for fd in os.listdir(f"/proc/{child}/fd")]
+        assert not [o for o in opened if o.startswith(fresh.dir)], opened
+    page.opened.set()
+    assert connection.getresponse().status == 201
+    connection.close()
+    assert "secret" not in fresh.logged()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_download_ends_with_volantd(fresh, web, end):
+    web.pages["/image"] = gate(DATA)
+    connection = begun(fresh, image(web.base + "/image"))
+    child, = fetchers(fresh)
+    (fresh.stop if end == "stop" else fresh.kill)()
+    volant.wait_until(lambda: not volant.alive(child), 10)
+    connection.close()
+    web.pages["/image"] = DATA
+    fresh.start()
+    has(fresh)  # half of it is swept
+    install(fresh, image(web.base + "/image"))
+    has(fresh, DATA)
+
+
+# --- media by path ----------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def media(tmp_path):
+    folder = tmp_path / "media"
+    folder.mkdir()
+    (folder / "image").write_bytes(DATA)
+    (tmp_path / "outside").write_bytes(DATA)
+    return folder
+
+
+def test_files_are_read_below_configured_folders_alone(media, tmp_path):
+    (media / "inner").mkdir()
+    (media / "inner" / "link").symlink_to("../image")
+    with volant.Host(VOLANT_MEDIA_DIRS=f"{tmp_path}/none:{media}/") as host:
+        for url in (f"{media}/image", f"file://{media}/image", f"{media}/inner/link", f"{media}/inner/../image"):
+            install(host, image(url, size=len(DATA)))
+            has(host, DATA)
+            assert host.api("DELETE", "/api/v1/plugins/image").status == 204
+            volant.wait_until(lambda: not kept(host)[0], 10)
+        (media / "out").symlink_to("../outside")
+        (media / "absolute").symlink_to(tmp_path / "outside")
+        (media / "self").symlink_to(f"/proc/self/root{tmp_path}/outside")
+        os.mkfifo(media / "pipe")
+        (media / "other").write_bytes(b"other")
+        for url, *words in ((f"{tmp_path}/outside", "VOLANT_MEDIA_DIRS", "volar plugins install"),
+                            (f"{media}x/image", "VOLANT_MEDIA_DIRS"), (f"{media}/../outside", "leads out"),
+                            (f"{media}/out", "leads out"), (f"{media}/absolute", "leads out"),
+                            (f"{media}/self", "leads out"), (f"{media}/pipe", "no regular file"),
+                            (f"{media}/inner", "no regular file"), (f"{media}/absent", "No such file"),
+                            (f"{tmp_path}/none/x", "VOLANT_MEDIA_DIRS", "No such file"),
+                            (f"{media}/other", "digest")):
+            refused(install(host, image(url), 400), 400, *words)
+        refused(install(host, image(f"{media}/image", size=5), 400), 400, "says 5")
+        has(host)
+
+
+def test_no_file_is_read_where_none_is_configured(fresh, media):
+    refused(install(fresh, image(f"{media}/image"), 409), 409, "PUT /api/v1/blobs/", "VOLANT_MEDIA_DIRS")
+    has(fresh)
