@@ -547,11 +547,11 @@ static void tables_become_json_schemas(void **state)
                                 "\"maximum\":65535},\"s\":{\"type\":\"string\"}},\"required\":[\"x\"]";
     static const struct {
         enum schema_use use;
-        const char *secret, *required, *end;
+        const char *secret, *bound, *required, *end;
     } table[] = {
-        {SCHEMA_INPUT, "", "\"name\"", ""},
-        {SCHEMA_INPUT_CLOSED, "", "\"name\"", ",\"additionalProperties\":false"},
-        {SCHEMA_OUTPUT, "\"secret\":{\"type\":\"string\"},", "\"name\",\"on\"", ""},
+        {SCHEMA_INPUT, "", ",\"maxItems\":1024", "\"name\"", ""},
+        {SCHEMA_INPUT_CLOSED, "", ",\"maxItems\":1024", "\"name\"", ",\"additionalProperties\":false"},
+        {SCHEMA_OUTPUT, "\"secret\":{\"type\":\"string\"},", "", "\"name\",\"on\"", ""},
     };
 
     (void)state;
@@ -566,8 +566,9 @@ static void tables_become_json_schemas(void **state)
             "\"integer\",\"minimum\":48,\"maximum\":1024,\"default\":100},\"any\":{\"type\":\"integer\"},"
             "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"maxItems\":3},\"env\":{\"type\":"
             "\"object\",\"additionalProperties\":{\"type\":\"string\"},\"maxProperties\":2},\"one\":%s%s},"
-            "\"many\":{\"type\":\"array\",\"items\":%s%s}},\"raw\":{\"type\":\"object\"}},\"required\":[%s]%s}",
-            table[i].secret, inner, table[i].end, inner, table[i].end, table[i].required, table[i].end);
+            "\"many\":{\"type\":\"array\",\"items\":%s%s}%s},\"raw\":{\"type\":\"object\"}},"
+            "\"required\":[%s]%s}",
+            table[i].secret, inner, table[i].end, inner, table[i].end, table[i].bound, table[i].required, table[i].end);
         assert_string_equal(have, want);
     }
 }
