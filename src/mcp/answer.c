@@ -100,6 +100,12 @@ enum mcp_end mcp_tool_failed(struct mcp_call *c, const char *text)
     return answer_result(c, json_pack("{s:[o], s:b}", "content", text_block(text), "isError", 1), CACHE_NONE, 0);
 }
 
+json_t *mcp_progress(struct mcp_call *c, const char *text)
+{
+    return json_pack("{s:s, s:s, s:{s:O, s:I, s:s}}", "jsonrpc", "2.0", "method", "notifications/progress", "params",
+                     "progressToken", c->token, "progress", (json_int_t)++c->told, "message", text);
+}
+
 enum mcp_end mcp_contents(struct mcp_call *c, const char *uri, const char *mime_type, const char *text)
 {
     json_t *one = json_pack("{s:s, s:s, s:s}", "uri", uri, "mimeType", mime_type, "text", text);

@@ -40,7 +40,12 @@ struct mcp_call;
 
 /* --- what is registered ------------------------------------------------------------------------------------------- */
 
-enum mcp_hint { MCP_READ_ONLY = 1, MCP_DESTRUCTIVE = 2, MCP_IDEMPOTENT = 4 };
+enum mcp_hint {
+    MCP_READ_ONLY = 1,
+    MCP_DESTRUCTIVE = 2,
+    MCP_IDEMPOTENT = 4,
+    MCP_PROGRESS = 8, /* none of the protocol's: while it waits it tells how far it is, to clients who want to know */
+};
 
 struct mcp_tool {
     const char *name, *title, *description;
@@ -111,12 +116,16 @@ struct mcp_call {
     unsigned status;     /* of HTTP */
     json_t *answer;      /* NULL: none (202, or 405 and its kind) */
     bool http;           /* headers were there */
+    bool progress;       /* the client wants to be told: while it is MCP_WAITING, by mcp_progress; then the answer */
 
     /* The handler's own, while it is MCP_WAITING; `cancel` is called once where nobody waits any more. */
     void *state;
     void (*cancel)(struct mcp_call *c);
 
     json_t *message, *params, *id; /* private, as all that follows; params and id are borrowed from message */
+    json_t *token;                 /* of progress, likewise; NULL: none */
+    int64_t told;
+    bool streams; /* the client takes a stream for an answer */
     struct mcp_listen listen;
 };
 /*
@@ -140,6 +149,9 @@ enum mcp_end mcp_contents(struct mcp_call *c, const char *uri, const char *mime_
 enum mcp_end mcp_no_resource(struct mcp_call *c, const char *uri);
 /* A fault of ours; `text` is sent. */
 enum mcp_end mcp_fail(struct mcp_call *c, enum mcp_code code, const char *text);
+
+/* notifications/progress of a call whose `progress` is set, the caller's; NULL: out of memory. */
+json_t *mcp_progress(struct mcp_call *c, const char *text);
 
 /* --- subscriptions ------------------------------------------------------------------------------------------------ */
 

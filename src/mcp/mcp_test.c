@@ -276,6 +276,42 @@ static void a_slow_call_completes_or_is_cancelled(void **state)
     }
 }
 
+static void progress_is_told_to_who_asks_for_it(void **state)
+{
+    static const struct mcp_headers one = {.content_type = JSON, .accept = JSON};
+    static const struct {
+        const struct mcp_headers *headers;
+        const char *tool, *meta, *token; /* NULL: it is not told */
+    } table[] = {
+        {&plain, "waits", "{\"progressToken\":\"p\"}", "\"p\""},
+        {&plain, "waits", "{\"progressToken\":3}", "3"},
+        {NULL, "waits", "{\"progressToken\":3}", "3"},
+        {&one, "waits", "{\"progressToken\":3}", NULL}, /* it takes no stream */
+        {&plain, "waits", "{\"progressToken\":{}}", NULL},
+        {&plain, "waits", "{}", NULL},
+        {&plain, "echo", "{\"progressToken\":3}", NULL}, /* it does not wait */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        auto_call c = {.server = &test_server};
+        auto_free char *body =
+            strf_new(LEGACY("tools/call", ",\"params\":{\"name\":\"%s\",\"_meta\":%s}"), table[i].tool, table[i].meta);
+
+        (void)mcp_begin(&c, table[i].headers, body, strlen(body));
+        if (c.progress != (table[i].token != NULL)) fail_msg("%s", body);
+        for (int n = 1; c.progress && n < 3; n++) {
+            json_auto_t *j = mcp_progress(&c, "half way");
+            auto_free char *have = json_text(j), *want = NULL;
+
+            want = strf_new("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{"
+                            "\"progressToken\":%s,\"progress\":%d,\"message\":\"half way\"}}",
+                            table[i].token, n);
+            assert_string_equal(have, want);
+        }
+    }
+}
+
 static void assert_next(struct mcp_call *c, const char *want)
 {
     json_auto_t *j = mcp_listen_next(c);
@@ -357,6 +393,7 @@ int main(void)
         cmocka_unit_test(lists_come_in_pages),
         cmocka_unit_test(resources_and_prompts_are_read),
         cmocka_unit_test(a_slow_call_completes_or_is_cancelled),
+        cmocka_unit_test(progress_is_told_to_who_asks_for_it),
         cmocka_unit_test(changes_are_told_once),
         cmocka_unit_test(bad_subscriptions_are_refused),
     };

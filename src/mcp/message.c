@@ -181,6 +181,7 @@ enum mcp_end mcp_begin(struct mcp_call *c, const struct mcp_headers *h, const ch
     struct vl_error err = {0};
 
     c->http = h != NULL;
+    c->streams = !h || accepts(h->accept, "text/event-stream");
     if (h && !is_json_type(h->content_type))
         return answer_error(c, 415, MCP_INVALID_REQUEST, NULL, "Content-Type is not application/json");
     if (h && !accepts(h->accept, "application/json") && !accepts(h->accept, "text/event-stream"))

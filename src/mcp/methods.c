@@ -128,6 +128,14 @@ static enum mcp_end tools_list(struct mcp_call *c)
     return answer_page(c, "tools", list, s->offers ? CACHE_PRIVATE : CACHE_PUBLIC, LIST_MS);
 }
 
+static void take_token(struct mcp_call *c, const struct mcp_tool *t)
+{
+    json_t *token = json_object_get(json_object_get(c->params, "_meta"), "progressToken");
+
+    c->token = json_is_string(token) || json_is_integer(token) ? token : NULL;
+    c->progress = c->token && c->streams && (t->hints & MCP_PROGRESS);
+}
+
 static enum mcp_end tools_call(struct mcp_call *c)
 {
     const char *name = json_string_value(json_object_get(c->params, "name"));
@@ -143,6 +151,7 @@ static enum mcp_end tools_call(struct mcp_call *c)
         /* So that handlers have an object, and it lives as long as the message. */
         if (!arguments && json_object_set_new(c->params, "arguments", arguments = json_object()) < 0)
             return mcp_fail(c, MCP_INTERNAL, "out of memory");
+        take_token(c, t);
         return t->call(c, t, arguments);
     }
     return answer_error(c, 200, MCP_INVALID_PARAMS, NULL, "Unknown tool: %s", quoted(name, shown));

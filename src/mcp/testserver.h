@@ -45,7 +45,7 @@ static bool test_was_cancelled;
 static const struct mcp_tool test_tools[] = {
     {"echo", "Echo", "Gives back.", MCP_READ_ONLY, test_input, test_input, test_echo, NULL},
     {"fails", "Fails", "Fails.", MCP_DESTRUCTIVE, test_input, NULL, test_fails, NULL},
-    {"waits", "Waits", "Waits.", 0, test_input, NULL, test_waits, &test_was_cancelled},
+    {"waits", "Waits", "Waits.", MCP_PROGRESS, test_input, NULL, test_waits, &test_was_cancelled},
 };
 
 static json_t *test_resources(void *arg)

@@ -12,7 +12,7 @@ struct access;
 struct mcp_request;
 /* Clients of MCP that are told what changes. */
 struct mcp_hub {
-    struct mcp_request *listeners;
+    struct mcp_request *listeners, *callers; /* callers wait for what they asked for, and are told how far it is */
     size_t n_listeners, n_vms;
 };
 

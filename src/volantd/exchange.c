@@ -74,13 +74,13 @@ static ssize_t read_source(void *cls, uint64_t pos, char *buf, size_t size)
     ssize_t n;
 
     (void)pos;
-    if (x->gone || x->conn->http->closing) return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (x->gone || (x->conn->http->closing && !x->req.reply.source->stop)) return MHD_CONTENT_READER_END_WITH_ERROR;
     n = x->req.reply.source->read(&x->req, buf, size);
     if (n > 0) {
         conn_deadline(x->conn, STALL_MS);
         return n;
     }
-    if (n == 0) {
+    if (n == 0 && !x->conn->http->closing) {
         rest(x, true);
         return 0;
     }
@@ -318,6 +318,7 @@ void exchange_stop(struct exchange *x)
         x->req.reply.upgrade->stop(&x->req);
         return;
     }
+    if (x->answered && x->req.reply.source && x->req.reply.source->stop) x->req.reply.source->stop(&x->req);
     if (x->suspended && x->dispatched && !x->answered) {
         (void)api_error(&x->req, 503, "volantd is stopping; what was asked for goes on when it is back");
         x->answered = true;

@@ -94,7 +94,7 @@ static void release(struct api_req *req)
 {
     struct mcp_request *m = req->state;
 
-    mcp_listen_leave(m);
+    mcp_stream_leave(m);
     mcp_call_done(&m->call);
     inner_end(&m->inner);
     free(m);
@@ -114,6 +114,10 @@ static void complete(struct mcp_call *c)
 {
     struct mcp_request *m = c->arg;
 
+    if (m->prev) {
+        mcp_stream_end(m, c->answer);
+        return;
+    }
     (void)reply(m);
     api_resume(m->req);
 }
@@ -156,7 +160,7 @@ enum api_end mcp_post(struct api *api, struct api_req *req, struct vl_error *err
     }
     switch (mcp_begin(&m->call, &headers, req->body.data ? req->body.data : "", req->body.len)) {
     case MCP_WAITING:
-        return API_SUSPENDED;
+        return m->call.progress ? mcp_tell_progress(m) : API_SUSPENDED;
     case MCP_LISTENING:
         return mcp_listen(m);
     case MCP_ANSWERED:

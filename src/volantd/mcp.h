@@ -16,11 +16,13 @@ struct mcp_request {
     struct inner inner;
     const struct mcp_tool *tool;
     const char *subject; /* a name or URI of the message that the handler looks at again, borrowed from it */
-    /* While subscribed. */
+    /* While the answer is a stream. */
     struct mcp_request *next, **prev;
     struct timer ping;
     struct strbuf text;
     size_t sent;
+    bool listens, over; /* it is a subscription; `text` has the last message */
+    char *said;         /* the last news of a call's progress; NULL: none */
 };
 
 extern const struct mcp_tool mcp_tools[];
@@ -43,7 +45,15 @@ const char *mcp_reply_error(const struct api_reply *reply, struct strbuf *buf);
 
 /* A subscribed client's stream. Ends as a handler does. */
 enum api_end mcp_listen(struct mcp_request *m);
-void mcp_listen_leave(struct mcp_request *m);
+/* The stream of a call that waits and tells of its progress. Ends as a handler does. */
+enum api_end mcp_tell_progress(struct mcp_request *m);
+/* A VM changed, which such calls are told if they are about it. */
+void mcp_progress_of(struct api *api, const struct vm_view *view, bool gone);
+
+/* The reply becomes a stream, which is in `list` until it is left; API_DONE: it is answered, as there is no memory. */
+enum api_end mcp_stream_begin(struct mcp_request *m, struct mcp_request **list);
+void mcp_stream_end(struct mcp_request *m, const json_t *last); /* once; NULL: out of memory, and it breaks off */
+void mcp_stream_leave(struct mcp_request *m);                   /* all zero is fine */
 
 /* Bodies {"command", "params"} (contract 2.1): true and the end of the handler if it is one. */
 bool mcp_is_envelope(const struct api_req *req);

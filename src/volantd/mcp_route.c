@@ -252,6 +252,7 @@ enum mcp_end mcp_route_call(struct mcp_call *c, const struct mcp_tool *t, const 
     struct vl_error err = {0};
 
     m->tool = t;
+    m->subject = json_string_value(json_object_get(arguments, "name"));
     if (!own || !body) return mcp_fail(c, MCP_INTERNAL, "out of memory");
     if (split(route, arguments, own, body, &err) < 0 || build_target(route, own, &target, &err) < 0)
         return mcp_tool_failed(c, err.msg);

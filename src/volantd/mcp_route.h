@@ -5,6 +5,8 @@
 #include "model/schema.h"
 #include "volantd/request.h"
 
+#define MCP_DEPLOYMENTS "/api/v1/deployments"
+
 /* Where the tables of arguments decode to: only to be checked. */
 struct mcp_args {
     char *text[5];

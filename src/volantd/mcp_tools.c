@@ -116,7 +116,7 @@ static const struct schema line_schema = {"line", sizeof(struct mcp_args), line_
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
 #define VMS         "/api/v1/vms"
-#define DEPLOYMENTS "/api/v1/deployments"
+#define DEPLOYMENTS MCP_DEPLOYMENTS
 #define PLUGINS     "/api/v1/plugins"
 
 #define TOOL(title, description, hints, ...)                                                                           \
@@ -131,18 +131,18 @@ static const struct schema line_schema = {"line", sizeof(struct mcp_args), line_
 
 const struct mcp_tool mcp_tools[] = {
     {"create_vm",
-     TOOL("Create a VM", "Create a microVM from an installed plugin, start it, and wait until it is ready.", 0, "POST",
-          VMS, .args = &wait_args_schema, .body = &vm_request_schema)},
+     TOOL("Create a VM", "Create a microVM from an installed plugin, start it, and wait until it is ready.",
+          MCP_PROGRESS, "POST", VMS, .args = &wait_args_schema, .body = &vm_request_schema)},
     {"list_vms", TOOL("List VMs", "List VMs with their state, address and ports.", READ, "GET", VMS,
                       .args = &list_args_schema, .shape = ROUTE_LIST, .key = "vms")},
     {"get_vm", TOOL("Show a VM", "Show one VM: state and its reason, address, ports, resources.", READ, "GET",
                     VMS "/{name}", .args = &vm_args_schema)},
-    {"start_vm", TOOL("Start a VM", "Start a VM that has ended, and wait until it is ready.", CHANGE, "POST",
-                      VMS "/{name}/start", .args = &vm_wait_args_schema)},
-    {"stop_vm", TOOL("Stop a VM", "End a VM's workload in good order, then the VM. It can be started again.", END,
-                     "POST", VMS "/{name}/stop", .args = &vm_args_schema)},
-    {"restart_vm", TOOL("Restart a VM", "Stop and start a VM, and wait until it is ready.", MCP_DESTRUCTIVE, "POST",
-                        VMS "/{name}/restart", .args = &vm_wait_args_schema)},
+    {"start_vm", TOOL("Start a VM", "Start a VM that has ended, and wait until it is ready.", CHANGE | MCP_PROGRESS,
+                      "POST", VMS "/{name}/start", .args = &vm_wait_args_schema)},
+    {"stop_vm", TOOL("Stop a VM", "End a VM's workload in good order, then the VM. It can be started again.",
+                     END | MCP_PROGRESS, "POST", VMS "/{name}/stop", .args = &vm_args_schema)},
+    {"restart_vm", TOOL("Restart a VM", "Stop and start a VM, and wait until it is ready.",
+                        MCP_DESTRUCTIVE | MCP_PROGRESS, "POST", VMS "/{name}/restart", .args = &vm_wait_args_schema)},
     {"pause_vm", TOOL("Pause a VM", "Let the vCPUs of a running VM stand still.", CHANGE, "POST", VMS "/{name}/pause",
                       .args = &vm_args_schema)},
     {"resume_vm",
@@ -155,15 +155,16 @@ const struct mcp_tool mcp_tools[] = {
                        READ, "GET", VMS "/{name}/logs", .args = &logs_args_schema, .shape = ROUTE_LINES, .key = "lines",
                        .line = &line_schema)},
     {"create_deployment",
-     TOOL("Create a deployment", "Create a group of equal VMs, keep it at its number, and wait until all are ready.", 0,
-          "POST", DEPLOYMENTS, .args = &deployment_wait_args_schema, .body = &deployment_schema)},
+     TOOL("Create a deployment", "Create a group of equal VMs, keep it at its number, and wait until all are ready.",
+          MCP_PROGRESS, "POST", DEPLOYMENTS, .args = &deployment_wait_args_schema, .body = &deployment_schema)},
     {"list_deployments", TOOL("List deployments", "List deployments with their replicas.", READ, "GET", DEPLOYMENTS,
                               .shape = ROUTE_LIST, .key = "deployments")},
     {"get_deployment", TOOL("Show a deployment", "Show one deployment: its replicas, and why it is not ready.", READ,
                             "GET", DEPLOYMENTS "/{name}", .args = &deployment_args_schema)},
     {"scale_deployment",
-     TOOL("Scale a deployment", "Change the number of a deployment's VMs: the highest go, gaps are filled.", END,
-          "PATCH", DEPLOYMENTS "/{name}", .args = &deployment_name_wait_args_schema, .body = &scale_args_schema)},
+     TOOL("Scale a deployment", "Change the number of a deployment's VMs: the highest go, gaps are filled.",
+          END | MCP_PROGRESS, "PATCH", DEPLOYMENTS "/{name}", .args = &deployment_name_wait_args_schema,
+          .body = &scale_args_schema)},
     {"delete_deployment",
      TOOL("Delete a deployment", "End the VMs of a deployment and forget them.", END, "DELETE", DEPLOYMENTS "/{name}",
           .args = &deployment_args_schema, .shape = ROUTE_FLAG, .key = "deleted")},

@@ -26,6 +26,8 @@ struct api_source {
     /* Fills buf: how many bytes, 0 = nothing now (api_resume follows), -ENODATA = complete end, else broken off. */
     ssize_t (*read)(struct api_req *req, char *buf, size_t size);
     size_t block; /* bytes that are kept for it, where there may be many; 0: the usual */
+    /* volantd stops: what `read` gives up to -ENODATA from now on is still sent. NULL: it breaks off. */
+    void (*stop)(struct api_req *req);
 };
 
 /* Where a large body goes piece by piece. A handler of such a route is called with the headers alone and sets it. */

@@ -76,7 +76,10 @@ static int take_event_line(void *arg, const char *line, size_t n)
     if (n > 0 && line[n - 1] == '\r') n--;
     if (n < 5 || memcmp(line, "data:", 5) != 0 || !(j = json_loadb(line + 5, n - 5, 0, NULL))) return 0;
     id = json_object_get(j, "id");
-    if (id && json_equal(id, q->id)) q->answered = true;
+    if (id && json_equal(id, q->id)) {
+        if (q->listens) put_line(q->bridge, mcp_cancelled_line(q->id)); /* which the protocol has on stdio alone */
+        q->answered = true;
+    }
     put_line(q->bridge, json_text(j));
     return 0;
 }

@@ -17,6 +17,8 @@ bool mcp_is_modern(const json_t *message);
 int mcp_headers(const json_t *message, const char *legacy, struct strv *ret);
 /* A JSON-RPC error; `id` may be NULL. The caller's; NULL when out of memory. */
 char *mcp_error_line(const json_t *id, int code, const char *text);
+/* That the server ends a subscription. The caller's; NULL when out of memory. */
+char *mcp_cancelled_line(const json_t *id);
 /*
  * What an HTTP answer is as a line: its JSON-RPC message, or an error where it has none. *ret_version becomes the
  * revision of an `initialize` result, if it is one and there is room (16 bytes). The caller's.

@@ -71,6 +71,14 @@ int mcp_headers(const json_t *message, const char *legacy, struct strv *ret)
     return name ? add_name(name, ret) : 0;
 }
 
+char *mcp_cancelled_line(const json_t *id)
+{
+    json_auto_t *j = json_pack("{s:s, s:s, s:{s:O, s:s}}", "jsonrpc", "2.0", "method", "notifications/cancelled",
+                               "params", "requestId", (json_t *)id, "reason", "volantd ends the subscription");
+
+    return j ? json_text(j) : NULL;
+}
+
 char *mcp_error_line(const json_t *id, int code, const char *text)
 {
     size_t n = utf8_prefix(text, strlen(text));

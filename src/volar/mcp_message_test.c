@@ -64,7 +64,7 @@ static void every_answer_is_one_line(void **state)
     };
     static const char initialized[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-06-18\"}}";
     json_auto_t *id = json_integer(1);
-    auto_free char *line = NULL;
+    auto_free char *line = NULL, *cancelled = mcp_cancelled_line(id);
     char version[16] = "";
 
     (void)state;
@@ -74,6 +74,8 @@ static void every_answer_is_one_line(void **state)
         assert_string_equal(have, table[i].want);
         assert_string_equal(version, "");
     }
+    assert_string_equal(cancelled, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                                   "\"requestId\":1,\"reason\":\"volantd ends the subscription\"}}");
     line = mcp_answer_line(id, 200, initialized, strlen(initialized), version);
     assert_string_equal(line, initialized);
     assert_string_equal(version, "2025-06-18");

@@ -67,21 +67,34 @@ def read(host, uri):
     return ask(host, "resources/read", uri, uri=uri)
 
 
-class Subscription:
+class Stream:
+    """An answer that is a stream of messages."""
+
+    def __init__(self, host, body, headers):
+        self.connection = volant.UnixConnection(host.socket, 60)
+        self.connection.request("POST", "/mcp", json.dumps(body), headers)
+        self.response = self.connection.getresponse()
+        assert self.response.status == 200 and self.response.headers["Content-Type"] == "text/event-stream"
+        assert self.response.headers["Cache-Control"] == "no-cache"
+
+    def message(self):
+        """The next one; None: it has ended, as it should."""
+        while (line := self.response.readline().decode()) and not line.startswith("data: "):
+            assert not line.startswith("id:")
+        return json.loads(line.removeprefix("data: ")) if line else None
+
+
+class Subscription(Stream):
     """A stream of subscriptions/listen."""
 
     def __init__(self, host, **notifications):
-        self.connection = volant.UnixConnection(host.socket, 60)
-        self.connection.request("POST", "/mcp", json.dumps(message("subscriptions/listen", {
-            "notifications": notifications}, ident="s")), headers_of("subscriptions/listen"))
-        self.response = self.connection.getresponse()
-        assert self.response.status == 200 and self.response.headers["Content-Type"] == "text/event-stream"
+        super().__init__(host, message("subscriptions/listen", {"notifications": notifications}, ident="s"),
+                         headers_of("subscriptions/listen"))
 
     def next(self):
         """The next message, without its envelope."""
-        while not (line := self.response.readline().decode()).startswith("data: "):
-            assert line, "the stream ended"
-        got = json.loads(line.removeprefix("data: "))
+        got = self.message()
+        assert got, "the stream ended"
         assert got["params"].pop("_meta") == {SUBSCRIPTION: "s"}
         return got["method"].removeprefix("notifications/"), got["params"]
 
@@ -171,6 +184,90 @@ def test_schemas_are_those_of_the_api(host):
         jsonschema.Draft202012Validator.check_schema(one["outputSchema"])
         assert one["outputSchema"]["type"] == "object" and "$ref" not in json.dumps(one), name
         assert re.fullmatch("[a-z_]{1,64}", name) and one["description"] and one["inputSchema"]["type"] == "object"
+
+
+def progress_of(stream, token, ident=1):
+    """What was told until the answer, and that."""
+    told, n = [], 0
+    while "id" not in (got := stream.message()):
+        assert got["method"] == "notifications/progress" and got["params"]["progressToken"] == token
+        assert got["params"]["progress"] > n
+        n = got["params"]["progress"]
+        told.append(got["params"]["message"])
+    assert got["id"] == ident and stream.message() is None
+    return told, got
+
+
+def call(name, arguments, token=None, ident=1):
+    meta = META | ({"progressToken": token} if token is not None else {})
+    return {"jsonrpc": "2.0", "id": ident, "method": "tools/call",
+            "params": {"name": name, "arguments": arguments, "_meta": meta}}
+
+
+def test_progress_is_told_while_a_call_waits(tiny, tiny_host):
+    host = tiny_host
+    config = {"kernel_override": tiny.kernel}
+    vm = {"name": "web", "plugin": "tiny", "config": config, "wait": "running"}
+    told, answer = progress_of(Stream(host, call("create_vm", vm, "p"), headers_of("tools/call", "create_vm")), "p")
+    assert told[0] == "web is starting" and told[-1].startswith("web is running"), told
+    assert check_result(host, "create_vm", answer["result"])["status"] == "running"
+    # a deployment tells of its replicas, a client of a handshake revision is told as well
+    body = call("create_deployment", {"name": "d", "plugin": "tiny", "replicas": 2, "config": config}, 7)
+    del body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"]
+    stream = Stream(host, body, {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"})
+    told, answer = progress_of(stream, 7)
+    assert {"d-1 is starting", "d-2 is starting"} <= set(told), told
+    assert not any("web" in text for text in told)
+    assert check_result(host, "create_deployment", answer["result"])["status"] == "ready"
+    told, answer = progress_of(Stream(host, call("stop_vm", {"name": "web"}, "s"), headers_of("tools/call", "stop_vm")), "s")
+    assert told[-1].startswith("web is stopped") and answer["result"]["structuredContent"]["status"] == "stopped"
+    # what is refused at once is no stream, nor is what a client without an interest in it asks for
+    for name, arguments, token in [("start_vm", {"name": "no"}, "p"), ("get_vm", {"name": "web"}, "p"),
+                                   ("start_vm", {"name": "web", "wait": "running"}, None)]:
+        done = host.api("POST", "/mcp", call(name, arguments, token), headers=headers_of("tools/call", name))
+        assert done.headers["Content-Type"].startswith("application/json") and done.json["result"], done
+    only_json = headers_of("tools/call", "restart_vm") | {"Accept": "application/json"}
+    done = host.api("POST", "/mcp", call("restart_vm", {"name": "web", "wait": "running"}, "p"), headers=only_json)
+    assert done.json["result"]["structuredContent"]["status"] == "running"
+    tool(host, "delete_deployment", name="d")
+
+
+def test_who_stops_reading_does_no_harm(tiny, tiny_host):
+    stream = Stream(tiny_host, call("create_vm", {"name": "web", "plugin": "tiny", "wait": "ready", "config": {
+        "kernel_override": tiny.kernel, "expose": [{"port": 80}]}}, 1), headers_of("tools/call", "create_vm"))
+    assert stream.message()["method"] == "notifications/progress"
+    stream.response.close()
+    stream.connection.close()
+    tiny_host.wait_status("web", "running")
+    assert tool(tiny_host, "delete_vm", name="web") == {"deleted": True}
+
+
+def test_streams_end_when_volantd_stops(busybox, host):
+    """A subscription with its result, a call that waits with an error; on stdio a notification comes before."""
+    host.install(busybox)
+    stream, bridge = Subscription(host, resourcesListChanged=True), Bridge(host)
+    assert stream.next()[0] == "subscriptions/acknowledged"
+    bridge.send(message("subscriptions/listen", {"notifications": {"resourcesListChanged": True}}, ident=5))
+    assert bridge.next()["method"] == "notifications/subscriptions/acknowledged"
+    vm = {"name": "web", "plugin": "busybox", "config": {"expose": [{"port": 81}]}}  # where nobody will listen
+    waits = Stream(host, call("create_vm", vm, "p"), headers_of("tools/call", "create_vm"))
+    while waits.message()["params"]["message"] != "web is running":
+        pass
+    host.stop()
+    ended = {"jsonrpc": "2.0", "id": "s", "result": {"resultType": "complete", "_meta": {SUBSCRIPTION: "s"}}}
+    while (got := stream.message()) != ended:
+        assert got["method"] == "notifications/resources/list_changed", got
+    assert stream.message() is None
+    answer = waits.message()
+    volant.says(answer["error"]["message"], ["stopping"])
+    assert (answer["id"], answer["error"]["code"], waits.message()) == (1, -32603, None)
+    while (got := bridge.next())["method"] != "notifications/cancelled":
+        pass
+    assert got["params"]["requestId"] == 5
+    assert bridge.next() == ended | {"id": 5, "result": {"resultType": "complete", "_meta": {SUBSCRIPTION: 5}}}
+    assert bridge.close() == []
+    host.start()
+    assert host.vm("web")["status"] == "running"  # what was asked for goes on
 
 
 def test_the_envelope_of_the_original(host):
@@ -277,6 +374,30 @@ def test_the_bridge_says_when_nobody_answers(host):
     volant.says(answer["error"]["message"], ["volantd does not answer", host.socket])
 
 
+def words(pairs):
+    return ", ".join(f"`{name}`" + ("" if required else "?") for name, required in pairs)
+
+
+def test_the_tables_of_the_reference(host):
+    """docs/reference/mcp.md: tools, resources and prompts are those that are listed, row by row."""
+    with open(os.path.join(volant.ROOT, "docs", "reference", "mcp.md"), encoding="utf-8") as f:
+        text = f.read()
+    tables = {name: table.splitlines()[2:] for name, table in re.findall(r"^<!-- (\w+) -->\n((?:\|.*\n)*)", text, re.M)}
+    rows = []
+    for one in ask(host, "tools/list")["result"]["tools"]:
+        hints, given = one["annotations"], one["inputSchema"]
+        does = "reads" if hints["readOnlyHint"] else "destroys" if hints["destructiveHint"] else "changes"
+        arguments = words((a, a in given.get("required", ())) for a in given.get("properties", ()))
+        rows.append(f"| `{one['name']}` | {arguments} | {does} | {one['description']} |")
+    assert tables["tools"] == rows
+    uris = [t["uriTemplate"] for t in ask(host, "resources/templates/list")["result"]["resourceTemplates"]]
+    uris += [r["uri"] for r in ask(host, "resources/list")["result"]["resources"]]
+    assert [re.match(r"\| `(.*?)` \|", row)[1] for row in tables["resources"]] == uris
+    assert tables["prompts"] == [
+        f"| `{p['name']}` | {words((a['name'], a['required']) for a in p['arguments'])} | {p['description']} |"
+        for p in ask(host, "prompts/list")["result"]["prompts"]]
+
+
 def test_the_examples_of_the_reference(host):
     """docs/reference/mcp.md: every JSON block that is a request is answered as the block after it says."""
     with open(os.path.join(volant.ROOT, "docs", "reference", "mcp.md"), encoding="utf-8") as f:
@@ -292,9 +413,6 @@ def test_the_examples_of_the_reference(host):
         headers = headers_of(block["method"], params.get("name") or params.get("uri")) if modern else {
             "Content-Type": "application/json"}
         assert host.api("POST", "/mcp", block, headers=headers).json == after
-    (tools,) = re.findall(r"^<!-- tools -->\n(.*?)^\n", text, re.S | re.M)
-    listed = [t["name"] for t in ask(host, "tools/list")["result"]["tools"]]
-    assert re.findall(r"^\| `(\w+)`", tools, re.M) == listed
     for script in re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M):
         env = host.env | {"PATH": f"{volant.BUILD}:{host.env['PATH']}", "SOCKET": host.socket}
         done = subprocess.run(["bash", "-euc", script], env=env, capture_output=True, text=True, timeout=60, check=False)
