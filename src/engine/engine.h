@@ -161,6 +161,11 @@ int engine_vm_resume(struct engine *e, const char *name, engine_vm_done done, vo
 /* Changes nothing: `done` comes when the agent answers, the VM ends, or after timeout_ms, with the VM as it is. */
 int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
                           struct vl_error *err);
+/*
+ * Likewise, when this boot is over: the VM has ended, or waits to be started again. However long that takes; not in the
+ * round in which it is asked.
+ */
+int engine_vm_await_down(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err);
 /* Nobody waits for `arg` any more: its `done` will not be called. The operation itself goes on. */
 void engine_forget(struct engine *e, void *arg);
 

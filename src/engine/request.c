@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What clients ask of a VM that exists: an intent in its queue, a waiter that answers. */
+#include <limits.h>
+
 #include "base/clock.h"
 #include "engine/vm.h"
 
@@ -92,17 +94,28 @@ int engine_vm_delete_as_of(struct engine *e, const char *name, int64_t updated_m
                arg, err);
 }
 
-int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
-                          struct vl_error *err)
+static int await(struct engine *e, const char *name, enum wait_for what, int timeout_ms, engine_vm_done done, void *arg,
+                 struct vl_error *err)
 {
     struct vm *vm = engine_vm_find(e, name);
     struct waiter *w;
 
     if (!vm) return vl_fail(err, VL_NOT_FOUND, "vm '%s' not found: see `volar vms list`", name);
     if (!(w = calloc(1, sizeof(*w)))) return vl_fail_errno(err, ENOMEM, "VM '%s'", name);
-    *w = (struct waiter){.what = WAIT_AGENT, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
+    *w = (struct waiter){.what = what, .until_ms = mono_ms() + timeout_ms, .done = done, .arg = arg};
     vm_add_waiter(vm, w);
     return 0;
+}
+
+int engine_vm_await_agent(struct engine *e, const char *name, int timeout_ms, engine_vm_done done, void *arg,
+                          struct vl_error *err)
+{
+    return await(e, name, WAIT_AGENT, timeout_ms, done, arg, err);
+}
+
+int engine_vm_await_down(struct engine *e, const char *name, engine_vm_done done, void *arg, struct vl_error *err)
+{
+    return await(e, name, WAIT_DOWN, INT_MAX, done, arg, err);
 }
 
 /* A waiter still has its place in a list, so it is only struck dumb. */

@@ -159,6 +159,8 @@ static bool wait_over(const struct vm *vm, enum wait_for what)
         return ended || !manifest_has_agent(&vm->manifest) || (vm->guest && guest_is_up(vm->guest));
     case WAIT_ENDED:
         return ended;
+    case WAIT_DOWN:
+        return ended || vm->status == VM_PENDING;
     case WAIT_GONE:
         return false; /* vm_erase answers */
     case WAIT_COMMIT:

@@ -17,7 +17,17 @@
 enum vm_desire { DESIRE_RUNNING, DESIRE_STOPPED, DESIRE_DELETED };
 
 /* Somebody who waits for a VM to get somewhere. */
-enum wait_for { WAIT_PROCESS, WAIT_RUNNING, WAIT_READY, WAIT_AGENT, WAIT_ENDED, WAIT_GONE, WAIT_COMMIT, WAIT_PAUSED };
+enum wait_for {
+    WAIT_PROCESS,
+    WAIT_RUNNING,
+    WAIT_READY,
+    WAIT_AGENT,
+    WAIT_ENDED,
+    WAIT_GONE,
+    WAIT_COMMIT,
+    WAIT_PAUSED,
+    WAIT_DOWN
+};
 struct waiter {
     struct waiter *next;
     struct vm *vm;

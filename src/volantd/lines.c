@@ -26,6 +26,20 @@ void lines_add(struct strbuf *b, const char *name, const char *stream, const cha
     add_line(b, name, stream, line, strlen(line), timestamp);
 }
 
+void lines_add_end(struct strbuf *b, const char *name, json_t *vm)
+{
+    json_auto_t *line = NULL;
+    auto_free char *text = NULL;
+
+    if (!vm) return;
+    line = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", name, "stream", "volantd", "line", "", "timestamp", "", "vm",
+                     vm);
+    if ((text = line ? json_text(line) : NULL))
+        strbuf_addf(b, "%s\n", text);
+    else
+        b->failed = true;
+}
+
 int lines_add_guest(struct strbuf *b, const char *name, const char *json, size_t n)
 {
     json_auto_t *j = NULL;

@@ -78,6 +78,18 @@ static void long_lines_are_cut(void **state)
     assert_int_equal(b.len, strlen(LINE("")) + LOG_LINE_MAX);
 }
 
+static void the_end(void **state)
+{
+    auto_strbuf b = {0};
+
+    (void)state;
+    lines_add_end(&b, "web", NULL);
+    assert_int_equal(b.len, 0);
+    lines_add_end(&b, "web", json_pack("{s:i}", "exit_code", 7));
+    assert_string_equal(b.data, "{\"name\":\"web\",\"stream\":\"volantd\",\"line\":\"\",\"timestamp\":\"\","
+                                "\"vm\":{\"exit_code\":7}}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +97,7 @@ int main(void)
         cmocka_unit_test(what_is_no_line_is_left_out),
         cmocka_unit_test(console_output_becomes_lines),
         cmocka_unit_test(long_lines_are_cut),
+        cmocka_unit_test(the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,8 @@
  * GET /api/v1/vms/:name/logs: JSON lines {"name","stream","line","timestamp"} (contract 1.10). While the agent answers
  * (a moment is spent waiting for it) they come from the guest, and with follow=1 until its workload has ended;
  * otherwise from the console log, whose lines have no time. The guest's text is decoded and written anew: it cannot
- * forge a line.
+ * forge a line. With end=1 the last line of the guest's is followed by the VM as it ended, which is taken when it ends:
+ * who reads slowly learns it even of a VM that is gone by then.
  */
 #include <string.h>
 
@@ -19,7 +20,7 @@
 #define PENDING_MAX (64ul * 1024) /* bytes made ahead of the client's reading */
 
 struct logs_query {
-    bool follow;
+    bool follow, end;
     int64_t tail; /* -1: all that is kept */
 };
 
@@ -39,6 +40,7 @@ static int parse_query(const struct api_req *req, struct logs_query *ret, struct
 
     *ret = (struct logs_query){0};
     if ((r = api_query_bool(req, "follow", &ret->follow, err)) < 0) return r;
+    if ((r = api_query_bool(req, "end", &ret->end, err)) < 0) return r;
     return logs_query_tail(req, &ret->tail, err);
 }
 
@@ -49,14 +51,30 @@ struct stream {
     struct guest_logs *logs;
     char *name;
     struct strbuf pending;
-    size_t sent; /* of pending */
-    int end;     /* 0, or what guest_logs_read ended with */
+    size_t sent;           /* of pending */
+    int end;               /* 0, or what guest_logs_read ended with */
+    struct engine *awaits; /* it is to tell how the VM ends; NULL: nobody asked, or it is known */
+    json_t *vm;            /* as it ended */
 };
 
 static void stream_readable(void *arg)
 {
     struct stream *s = arg;
 
+    api_resume(s->req);
+}
+
+static void vm_down(void *arg, int r, const struct vl_error *err, struct vm *vm)
+{
+    struct stream *s = arg;
+    struct vm_view view;
+
+    (void)err;
+    s->awaits = NULL;
+    if (r == 0 && vm) {
+        engine_vm_view(vm, &view);
+        s->vm = vm_view_encode(&view);
+    }
     api_resume(s->req);
 }
 
@@ -86,7 +104,13 @@ static ssize_t stream_read(struct api_req *req, char *buf, size_t size)
 
     if (s->sent == s->pending.len) stream_fill(s);
     if (s->pending.failed) return -ENOMEM;
-    if ((n = s->pending.len - s->sent) == 0) return s->end ? -ENODATA : 0;
+    if (s->end && !s->awaits && s->sent == s->pending.len) {
+        strbuf_consume(&s->pending, s->sent);
+        s->sent = 0;
+        lines_add_end(&s->pending, s->name, take_ptr(s->vm));
+        if (s->pending.failed) return -ENOMEM;
+    }
+    if ((n = s->pending.len - s->sent) == 0) return s->end && !s->awaits ? -ENODATA : 0;
     if (n > size) n = size;
     memcpy(buf, s->pending.data + s->sent, n);
     s->sent += n;
@@ -97,13 +121,15 @@ static void stream_release(struct api_req *req)
 {
     struct stream *s = req->state;
 
+    if (s->awaits) engine_forget(s->awaits, s);
     if (s->logs) guest_logs_close(s->logs);
+    json_decref(s->vm);
     strbuf_done(&s->pending);
     free(s->name);
     free(s);
 }
 
-static enum api_end stream_logs(struct api_req *req, struct guest *guest, const struct logs_query *q,
+static enum api_end stream_logs(struct api *api, struct api_req *req, struct guest *guest, const struct logs_query *q,
                                 struct vl_error *err)
 {
     static const struct guest_logs_ops ops = {.readable = stream_readable};
@@ -125,6 +151,13 @@ static enum api_end stream_logs(struct api_req *req, struct guest *guest, const 
     if ((r = guest_logs_open(guest, q->tail, q->follow, &ops, s, &s->logs)) < 0) {
         vl_fail(err, VL_UNAVAILABLE, "the agent of VM '%s' cannot be asked for its log: %s", s->name, vl_strerror(r));
         return API_FAILED;
+    }
+    if (q->follow && q->end) {
+        s->awaits = api->engine;
+        if (engine_vm_await_down(api->engine, s->name, vm_down, s, err) < 0) {
+            s->awaits = NULL;
+            return API_FAILED;
+        }
     }
     req->reply.status = 200;
     req->reply.content_type = NDJSON;
@@ -226,7 +259,7 @@ static enum api_end logs_now(struct api *api, struct api_req *req, struct vm *vm
 {
     struct guest *guest = engine_vm_guest(vm);
 
-    return guest ? stream_logs(req, guest, q, err) : console_logs(api, req, vm, q->tail, err);
+    return guest ? stream_logs(api, req, guest, q, err) : console_logs(api, req, vm, q->tail, err);
 }
 
 static void agent_awaited(void *arg, int r, const struct vl_error *err, struct vm *vm)

@@ -47,9 +47,11 @@ static const struct api_parameter limit[] = {
 static const struct api_parameter stop[] = {TIMEOUT, END};
 static const struct api_parameter destroy[] = {
     {"updated_at", "string", "Only if this is still its updated_at: 409 if it has changed since", 0, 0, NULL}, END};
-static const struct api_parameter logs[] = {{"follow", "boolean", "Go on with what comes", 0, 0, NULL},
-                                            {"tail", "integer", "The last so many lines", 0, 1000000, NULL},
-                                            END};
+static const struct api_parameter logs[] = {
+    {"follow", "boolean", "Go on with what comes", 0, 0, NULL},
+    {"end", "boolean", "With follow: a last line has the VM as it ended, as vm", 0, 0, NULL},
+    {"tail", "integer", "The last so many lines", 0, 1000000, NULL},
+    END};
 static const struct api_parameter tail[] = {{"tail", "integer", "The last so many lines first", 0, 1000000, NULL}, END};
 static const struct api_parameter events[] = {
     {"Last-Event-ID", "integer", "What came after it, too", 0, INT64_MAX, NULL},

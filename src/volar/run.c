@@ -103,7 +103,7 @@ static void remove_vm(struct volar *v, const struct vm_view *vm)
     if (api_call(v, "DELETE", path, NULL, CALL_S, NULL, &err) < 0 && err.kind != VL_NOT_FOUND) (void)volar_fail(&err);
 }
 
-/* The output has ended; in a moment it is known why. */
+/* The output has ended without a word of how the VM did; in a moment it is known. */
 static int await_verdict(struct attached *a, struct vm_view *ret, struct vl_error *err)
 {
     int64_t deadline = mono_ms() + VERDICT_MS;
@@ -143,9 +143,13 @@ static int exit_code(const struct vm_view *vm)
 static int attach(struct volar *v, const char *name, bool agentless)
 {
     struct attached a = {.v = v, .name = name};
-    struct log_options o = {
-        .query = "follow=1", .json = volar_json(v), .no_console = !agentless, .stop = look_at_signals, .arg = &a};
     auto_(vm_view_done) struct vm_view vm = {0};
+    struct log_options o = {.query = "follow=1&end=1",
+                            .json = volar_json(v),
+                            .no_console = !agentless,
+                            .end = &vm,
+                            .stop = look_at_signals,
+                            .arg = &a};
     struct vl_error err = {0};
     int code;
 
@@ -153,7 +157,10 @@ static int attach(struct volar *v, const char *name, bool agentless)
         if (look_at_signals(&a) < 0) (void)let_go(&a, &err);
         return fail(&err);
     }
-    if (await_verdict(&a, &vm, &err) < 0) return fail(&err);
+    if (!vm_has_ended(&vm)) {
+        vm_view_done(&vm);
+        if (await_verdict(&a, &vm, &err) < 0) return fail(&err);
+    }
     code = exit_code(&vm);
     if (options.auto_remove) remove_vm(v, &vm); /* volantd would, in a moment */
     return code;

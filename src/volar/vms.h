@@ -35,11 +35,13 @@ int vm_post_and_wait(struct volar *v, const char *path, const char *body, struct
 /*
  * GET .../logs: lines of stdout to stdout, of stderr to stderr; query is "follow=1" or such. `console`: what only the
  * serial console kept is shown too. `stop` (may be NULL) is asked while nothing comes, and at the latest after POLL_MS;
- * a negative errno ends it with that.
+ * a negative errno ends it with that. With "end=1" in the query *end gets the VM as it ended, its caller's; it has no
+ * name where volantd could not tell.
  */
 struct log_options {
     const char *query;
     bool json, no_console;
+    struct vm_view *end; /* NULL: nobody asks */
     int (*stop)(void *arg);
     void *arg;
 };

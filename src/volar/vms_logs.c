@@ -21,22 +21,33 @@ const struct opt vms_logs_opts[] = {
 
 struct printer {
     struct strbuf pending; /* the part of a line that has come */
-    bool json, no_console;
+    const struct log_options *o;
 };
+
+/* What is not of the log, but of the VM behind it. */
+static bool take_end(const struct log_options *o, const json_t *j)
+{
+    const json_t *vm = o->end ? json_object_get(j, "vm") : NULL;
+
+    if (!vm) return false;
+    vm_view_done(o->end);
+    (void)vm_view_decode(vm, o->end, NULL);
+    return true;
+}
 
 static int print_line(void *arg, const char *text, size_t n)
 {
-    const struct printer *p = arg;
+    const struct log_options *o = ((const struct printer *)arg)->o;
     json_auto_t *j = NULL;
     auto_strbuf safe = {0};
     FILE *out = stdout;
     const char *line, *stream;
 
-    if (p->json) return fwrite(text, 1, n, stdout) == n && putchar('\n') == '\n' ? 0 : -EPIPE;
-    if (json_parse(text, n, "log line", &j, NULL) < 0 || !(line = json_string_value(json_object_get(j, "line"))))
-        return 0;
+    if (json_parse(text, n, "log line", &j, NULL) < 0 || take_end(o, j)) return 0;
+    if (o->json) return fwrite(text, 1, n, stdout) == n && putchar('\n') == '\n' ? 0 : -EPIPE;
+    if (!(line = json_string_value(json_object_get(j, "line")))) return 0;
     stream = json_string_value(json_object_get(j, "stream"));
-    if (p->no_console && str_eq(stream, "console")) return 0;
+    if (o->no_console && str_eq(stream, "console")) return 0;
     if (str_eq(stream, "stderr")) out = stderr;
     if (isatty(fileno(out))) { /* a guest may write what a terminal would obey */
         strbuf_add_printable(&safe, line, strlen(line));
@@ -59,7 +70,7 @@ static int take_lines(void *arg, const char *data, size_t n)
 
 int vm_follow_logs(struct volar *v, const char *name, const struct log_options *o, struct vl_error *err)
 {
-    struct printer p = {.json = o->json, .no_console = o->no_console};
+    struct printer p = {.o = o};
     char path[192];
     int r;
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`volar run`: from the reference of an image in a registry to its page, its output and its exit code."""
+import json
 import os
 import signal
 import subprocess
@@ -78,6 +79,10 @@ def test_attached(host, place):
     assert host.vms() == []
     done = run(host, "--name", "kept", "-e", "TOLD", "--", place.image, "end", check=False)
     assert done.returncode == 7 and host.vm("kept")["exit_code"] == 7
+    done = run(host, "--name", "json", "-o", "json", place.image, "end", check=False)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 7 and "keeper of end, told by-the-image" in [line["line"] for line in lines]
+    assert all(sorted(line) == ["line", "name", "stream", "timestamp"] for line in lines)
     assert host.vm("kept")["status"] in ("stopped", "crashed")
 
 
@@ -98,6 +103,16 @@ def test_interrupted_and_abandoned(host, place):
     end(port)
     host.start()
     volant.wait_until(lambda: all(v["name"] != "left" for v in host.vms()), READY_S)
+
+
+def test_who_reads_slowly_learns_the_exit_code(host, place):
+    """The VM has been removed before its last words are read: how it ended comes behind them."""
+    attached = begin(host, "--rm", "--name", "web", place.image, "talk")
+    assert attached.stdout.readline() == "keeper of talk, told by-the-image\n"
+    volant.wait_until(lambda: host.vms() == [], READY_S)
+    out, errors = attached.communicate(timeout=READY_S)
+    assert attached.returncode == 7, errors
+    assert "the quick brown fox" in out and '"vm"' not in out
 
 
 def test_two_signals_at_once(host, place):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A web server that keeps count in a file of its root folder: each answer is "COUNT MEGABYTES", of visits and of the
- * file system that the file is on. GET /end ends it with 7.
+ * file system that the file is on. GET /end ends it with 7, and so does the argument "end" at once, or "talk" after a
+ * megabyte of words.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -41,6 +42,11 @@ int main(int argc, char **argv)
     printf("keeper of %s, told %s\n", argc > 1 ? argv[1] : "nothing", getenv("TOLD") ? getenv("TOLD") : "nothing");
     (void)fflush(stdout);
     if (argc > 1 && strcmp(argv[1], "end") == 0) return 7;
+    if (argc > 1 && strcmp(argv[1], "talk") == 0) {
+        for (int i = 0; i < 1 << 14; i++)
+            printf("%d: the quick brown fox jumps over the lazy dog, and over the fence\n", i);
+        return 7;
+    }
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 16) < 0) return 1;
     for (;;) {
