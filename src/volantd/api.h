@@ -27,6 +27,7 @@ struct api {
     struct access *access;
     const struct vmm_host *host;
     const char *state_dir, *db_path, *socket, *listen /* TCP, "" for none */;
+    const char *advertise;               /* what clients are told instead */
     const char *gateway;                 /* of the VMs' network */
     void (*begin_anew)(struct api *api); /* closes everything once this round is over, and opens it again */
     /* Ends what a token has open, as it was revoked; `but` is the request that did it. */

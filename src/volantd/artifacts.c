@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "volantd/api.h"
 
-#define SHORT_MAX 128
+#define SHORT_MAX   128
 #define TEXT_LENGTH 4096
 #define ROWS_SHOWN  10000
 

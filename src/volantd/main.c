@@ -318,6 +318,7 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
         .begin_anew = begin_anew,
         .socket = d->sockets->path,
         .listen = d->sockets->listen,
+        .advertise = s->advertise ? s->advertise : d->sockets->listen,
         .gateway = s->subnet.gateway_text,
         .started_ms = mono_ms(),
     };

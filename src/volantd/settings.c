@@ -19,6 +19,7 @@ enum setting_type {
     SET_PERCENT, /* a decimal such as 1.5, as the number of hundredths within [min, max] */
     SET_CGROUP,  /* "auto", "off", or an absolute path */
     SET_LISTEN,  /* listen_parse */
+    SET_ADDRESS, /* "host:port" */
     SET_CIDRS,   /* cidrs_parse */
     SET_NAMES,   /* access_names_parse */
     SET_ORIGINS, /* access_origins_parse */
@@ -52,6 +53,8 @@ static const struct setting table[] = {
      .help =
          "Serve the API on TCP too (default: the Unix socket alone). On loopback for every user of this host, until "
          "there is a token; on other addresses with TLS and a token only"},
+    {"VOLANT_API_ADVERTISE", "advertise", "HOST:PORT", SET_ADDRESS, offsetof(struct settings, advertise),
+     .help = "Address that clients are told, where the listener's is not theirs to use (default: the listener's)"},
     {"VOLANT_TLS_CERT", "tls-cert", "FILE", SET_PATH, offsetof(struct settings, access.tls_cert),
      .help = "Certificate of the TCP listener, PEM, with those that vouch for it behind it"},
     {"VOLANT_TLS_KEY", "tls-key", "FILE", SET_PATH, offsetof(struct settings, access.tls_key),
@@ -257,6 +260,30 @@ static int set_cgroup(const char *text, const char *where, char **ret, struct vl
     *ret = copy;
     return 0;
 }
+static int set_address(const char *text, const char *where, char **ret, struct vl_error *err)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t port;
+
+    if (!colon || colon == text || parse_u64(colon + 1, 1, 65535, &port) < 0 || text[strcspn(text, " /?#@")] != '\0')
+        return vl_fail(err, VL_INVALID, "%s is '%.80s', not HOST:PORT", where, text);
+    return (*ret = strdup(text)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
+}
+
+/* A key that clients of the original send. It has no flag: a command line is for every user to read. */
+static int set_secret(const char *text, const char *where, char **ret, struct strv *warnings, struct vl_error *err)
+{
+    size_t n = strlen(text);
+
+    for (size_t i = 0; i < n; i++)
+        if (text[i] <= ' ' || text[i] > '~')
+            return vl_fail(err, VL_INVALID, "%s has a blank or a byte that headers cannot carry: choose another key",
+                           where);
+    if (n < SECRET_MIN &&
+        strv_addf(warnings, "%s is short and may be guessed: make a token by `volar tokens create`", where) < 0)
+        return vl_fail_errno(err, ENOMEM, "settings");
+    return (*ret = strdup(text)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
+}
 #ifndef __clang__
 #pragma GCC diagnostic pop
 #endif
@@ -303,21 +330,6 @@ static int set_folders(const char *text, const char *where, struct strv *ret, st
     return 0;
 }
 
-/* A key that clients of the original send. It has no flag: a command line is for every user to read. */
-static int set_secret(const char *text, const char *where, char **ret, struct strv *warnings, struct vl_error *err)
-{
-    size_t n = strlen(text);
-
-    for (size_t i = 0; i < n; i++)
-        if (text[i] <= ' ' || text[i] > '~')
-            return vl_fail(err, VL_INVALID, "%s has a blank or a byte that headers cannot carry: choose another key",
-                           where);
-    if (n < SECRET_MIN &&
-        strv_addf(warnings, "%s is short and may be guessed: make a token by `volar tokens create`", where) < 0)
-        return vl_fail_errno(err, ENOMEM, "settings");
-    return (*ret = strdup(text)) ? 0 : vl_fail_errno(err, ENOMEM, "settings");
-}
-
 static int set_listen(const char *text, const char *where, struct settings *s, struct vl_error *err)
 {
     int r = listen_parse(text, where, &s->listen_addr, err);
@@ -352,6 +364,8 @@ static int set_value(const struct setting *t, const char *text, const char *wher
         return set_percent(t, text, where, dest, err);
     case SET_LISTEN:
         return set_listen(text, where, s, err);
+    case SET_ADDRESS:
+        return set_address(text, where, dest, err);
     case SET_CIDRS:
         return cidrs_parse(text, where, dest, err);
     case SET_NAMES:
@@ -437,6 +451,7 @@ void settings_done(struct settings *s)
 {
     free(s->db_path);
     free(s->listen);
+    free(s->advertise);
     free(s->kernel);
     free(s->shim);
     free(s->qemu);

@@ -29,7 +29,8 @@ void settings_flags_done(struct settings_flags *f);
 struct settings {
     struct paths paths;
     char *db_path;
-    char *listen; /* NULL: no TCP */
+    char *listen;    /* NULL: no TCP */
+    char *advertise; /* NULL: the same */
     struct listen_addr listen_addr;
     struct access_rules access;
     struct subnet subnet;

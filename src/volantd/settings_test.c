@@ -187,6 +187,7 @@ static void bad_settings_are_named(void **state)
         {{.env = {"VOLANT_API_ALLOW_CIDR=10.0.0.1/8"}}, "VOLANT_API_ALLOW_CIDR has '10.0.0.1/8', which is no network"},
         {{.file = "VOLANT_API_PROXIES=10.0.0.0/8,nonsense"}, "@:1: VOLANT_API_PROXIES has 'nonsense'"},
         {{.env = {"VOLANT_CORS_ORIGINS=https://a/b"}}, "VOLANT_CORS_ORIGINS has 'https://a/b'"},
+        {{.argv = {"--advertise", "volant.example"}}, "--advertise is 'volant.example', not HOST:PORT"},
         {{.argv = {"--names", "a:80"}}, "--names has 'a:80'"},
         {{.argv = {"--tls-cert", "/c"}}, "--tls-cert (VOLANT_TLS_CERT) is set without --tls-key"},
         {{.env = {"VOLANT_API_LISTEN=0.0.0.0:7777"}}, "is 0.0.0.0:7777, which is not loopback: that needs TLS"},

@@ -114,7 +114,7 @@ static json_t *info(struct api *api)
 
     engine_summary(api->engine, &s);
     j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I}", "status", "ok", "api_listen_addr", api->listen,
-                  "api_advertise_addr", api->listen, "host_ip", api->gateway, "version", VOLANT_VERSION, "pid",
+                  "api_advertise_addr", api->advertise, "host_ip", api->gateway, "version", VOLANT_VERSION, "pid",
                   (int)getpid(), "uptime_seconds", (json_int_t)((mono_ms() - api->started_ms) / 1000));
     if (!j) return NULL;
     (void)json_object_update_new(j, json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s}, s:o}", "socket", api->socket,

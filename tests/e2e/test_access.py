@@ -301,6 +301,13 @@ def test_networks():
             assert s.recv(100).startswith(b"HTTP/1.1 403 ")
 
 
+def test_the_address_that_clients_are_told():
+    with TcpHost(VOLANT_API_ADVERTISE="volant.example:443") as host:
+        info = host.tcp("GET", "/api/v1/system/info").json
+        assert info["api_advertise_addr"] == "volant.example:443"
+        assert info["api_listen_addr"] == f"127.0.0.1:{host.port}"
+
+
 def test_names():
     with TcpHost("--names", "volant.example") as host:
         assert host.tcp("GET", "/healthz", Host="volant.example").status == 200
