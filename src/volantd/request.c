@@ -155,7 +155,7 @@ int api_query_bool(const struct api_req *req, const char *name, bool *ret, struc
 
 int api_body_json(const struct api_req *req, json_t **ret, struct vl_error *err)
 {
-    if (req->body.len == 0) return vl_fail(err, VL_INVALID, "the body is empty, a JSON object is wanted");
+    if (req->body.len == 0) return vl_fail(err, VL_INVALID, "EOF: the body is empty, a JSON object is wanted");
     return json_parse(req->body.data, req->body.len, "body", ret, err);
 }
 
