@@ -154,6 +154,34 @@ int artifacts_old(struct artifacts *a, int64_t age_s, struct strv *ret)
     return 0;
 }
 
+bool artifact_untouched(struct artifacts *a, const char *hex, int64_t age_s)
+{
+    const int dirs[] = {a->blob_fd, a->boot_fd};
+    int64_t before_s = wall_ms() / 1000 - age_s;
+    struct stat st;
+
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        if (fstatat(dirs[i], hex, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtim.tv_sec >= before_s) return false;
+    return true;
+}
+
+void artifact_touch(struct artifacts *a, const char *hex)
+{
+    (void)utimensat(a->blob_fd, hex, NULL, AT_SYMLINK_NOFOLLOW);
+    (void)utimensat(a->boot_fd, hex, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+uint64_t artifact_bytes(struct artifacts *a, const char *hex)
+{
+    const int dirs[] = {a->blob_fd, a->boot_fd};
+    uint64_t bytes = 0;
+    struct stat st;
+
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        if (fstatat(dirs[i], hex, &st, AT_SYMLINK_NOFOLLOW) == 0) bytes += (uint64_t)st.st_blocks * 512;
+    return bytes;
+}
+
 int space_check(struct artifacts *a, uint64_t more, struct vl_error *err)
 {
     uint64_t left;

@@ -76,5 +76,12 @@ int artifact_remove(struct artifacts *a, const char *hex, struct vl_error *err);
 /* The digests (bare hex) of which a form is here that nobody has touched for age_s seconds; one may come twice. */
 int artifacts_old(struct artifacts *a, int64_t age_s, struct strv *ret);
 
+/* Whether neither form of it was touched within age_s seconds. */
+bool artifact_untouched(struct artifacts *a, const char *hex, int64_t age_s);
+/* Somebody wants it: it counts as new. */
+void artifact_touch(struct artifacts *a, const char *hex);
+/* Bytes of both forms; 0: neither is here. */
+uint64_t artifact_bytes(struct artifacts *a, const char *hex);
+
 /* SHA-256 of a descriptor's content from its start; the offset is moved. */
 int sha256_fd(int fd, char ret_hex[static SHA256_HEX + 1], uint64_t *ret_size, struct vl_error *err);

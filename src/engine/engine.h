@@ -208,6 +208,30 @@ int engine_plugin_remove(struct engine *e, const char *name, engine_done done, v
 void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const char *checksum), void *arg);
 void engine_release_artifact(struct engine *e, const char *checksum);
 
+/* An artifact and who refers to it. */
+struct artifact_use {
+    char hex[SHA256_HEX + 1];
+    uint64_t bytes; /* on the disk, of both forms */
+    bool used;      /* a plugin, VM, deployment, one of their histories, or what is registered names it */
+    bool fresh;     /* it came, or was asked for, within the hour: somebody may be about to use it */
+    bool removable; /* it is what was to be removed */
+    bool removed;
+};
+enum prune_what {
+    PRUNE_LOOK, /* removes nothing */
+    PRUNE_OLD,  /* what is not used and not fresh */
+    PRUNE_ALL,  /* what is not used */
+};
+/* On the loop, once; the items are borrowed, in order of their digests. */
+typedef void (*engine_prune_done)(void *arg, int r, const struct vl_error *err, const struct artifact_use *items,
+                                  size_t n);
+/*
+ * With `dry` nothing is removed. Answers later, or fails at once (VL_CONFLICT where not all of whom artifacts belong to
+ * is known) and never calls `done`; engine_forget(arg) forgets it.
+ */
+int engine_prune(struct engine *e, enum prune_what what, bool dry, engine_prune_done done, void *arg,
+                 struct vl_error *err);
+
 /*
  * Whether nothing of any VM runs or is about to, as it must be before the registry is replaced: VL_CONFLICT names what
  * does; VL_UNAVAILABLE a VM that has ended and is not done with yet, as in the first moment after a start.

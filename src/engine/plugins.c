@@ -158,6 +158,7 @@ struct release {
     struct release *next;
     struct engine *engine;
     char hex[SHA256_HEX + 1];
+    int64_t age_s;
 };
 
 bool artifact_going(const struct engine *e, const char *checksum)
@@ -173,6 +174,7 @@ static void release_run(struct job *j)
     struct vl_error err = {0};
 
     CRASH_POINT("uninstall.releasing");
+    if (r->age_s >= 0 && !artifact_untouched(r->engine->cfg.artifacts, r->hex, r->age_s)) return;
     if (artifact_remove(r->engine->cfg.artifacts, r->hex, &err) < 0)
         log_warn("artifact=%s: cannot remove: %s", r->hex, err.msg);
     else
@@ -200,17 +202,23 @@ bool artifact_wanted(const struct engine *e, const char *checksum)
     return plugin_ops_want(e, checksum) || drafts_use_artifact(e, checksum);
 }
 
-void artifact_release(struct engine *e, const char *checksum)
+void artifact_release_after(struct engine *e, const char *checksum, int64_t age_s)
 {
     struct release *r;
 
     if (!checksum || e->closing || e->unread || artifact_wanted(e, checksum) || !(r = calloc(1, sizeof(*r)))) return;
     r->engine = e;
+    r->age_s = age_s;
     (void)strf(r->hex, sizeof(r->hex), "%s", checksum_hex(checksum));
     r->job = (struct job){.run = release_run, .done = release_done};
     r->next = e->releases;
     e->releases = r;
     if (pool_submit(e->lane, &r->job) < 0) release_done(&r->job, true);
+}
+
+void artifact_release(struct engine *e, const char *checksum)
+{
+    artifact_release_after(e, checksum, -1);
 }
 
 void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const char *checksum), void *arg)

@@ -130,6 +130,7 @@ void engine_forget(struct engine *e, void *arg)
     plugin_ops_forget(e, arg);
     drifts_forget(e, arg);
     histories_forget(e, arg);
+    prunes_forget(e, arg);
     for (struct vm *vm = e->vms; vm; vm = vm->next) {
         for (struct waiter *w = vm->waiters; w; w = w->next)
             forget_one(w, arg);

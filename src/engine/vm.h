@@ -150,6 +150,7 @@ struct engine {
     struct history *histories;    /* being read */
     bool unread;                  /* a row could not be read: nothing is removed because the registry lacks it */
     struct plugin_op *plugin_ops; /* in flight */
+    struct prune *prunes;
     bool step_scheduled, slots_scheduled; /* the loop will call: the engine is not freed before */
     bool closing;
 };
@@ -347,6 +348,8 @@ bool plugin_ops_want(const struct engine *e, const char *checksum);
 void plugin_ops_forget(struct engine *e, const void *arg);
 /* Deletes the artifact of a manifest that no plugin and no VM refers to any more; NULL is fine. */
 void artifact_release(struct engine *e, const char *checksum);
+/* The same, unless it was touched within age_s seconds when its turn comes; -1: whenever. */
+void artifact_release_after(struct engine *e, const char *checksum, int64_t age_s);
 bool artifact_wanted(const struct engine *e, const char *checksum);
 /* It is being deleted. */
 bool artifact_going(const struct engine *e, const char *checksum);
@@ -375,6 +378,10 @@ void media_stop(struct engine *e);
  * calls w->done later.
  */
 int medium_bring(struct engine *e, const char *hex, struct medium_waiter *w, struct vl_error *err);
+
+/* --- prune.c ------------------------------------------------------------------------------------------------------ */
+/* Nobody waits for `arg` any more. */
+void prunes_forget(struct engine *e, const void *arg);
 
 /* --- draft.c ------------------------------------------------------------------------------------------------------ */
 /* A VM on its way into the registry is (or becomes) one of this plugin, boots this artifact. */

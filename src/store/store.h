@@ -249,6 +249,9 @@ int store_token_insert(struct store_tx *tx, const struct token_row *row, struct 
 int store_token_delete(struct store_tx *tx, const char *name, struct vl_error *err); /* VL_NOT_FOUND */
 /* By name; as store_vm_each. */
 int store_token_each(struct store_tx *tx, int (*fn)(void *arg, struct token_row *row), void *arg, struct vl_error *err);
+/* --- mentions.c: whatever of the registry may name an artifact: manifests, configurations and their histories, what is
+ * registered; borrowed --- */
+int store_mentions_each(struct store_tx *tx, int (*fn)(void *arg, const char *text), void *arg, struct vl_error *err);
 
 /* --- events.c: what happened, in the same transaction that made it true ------------------------------------------ */
 #define STORE_EVENTS_KEPT 10000

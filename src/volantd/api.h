@@ -84,6 +84,10 @@ enum api_end artifact_get(struct api *api, struct api_req *req, struct vl_error 
 enum api_end artifact_put_row(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end artifacts_delete(struct api *api, struct api_req *req, struct vl_error *err);
 
+extern const struct schema prune_schema; /* body of store_prune */
+enum api_end store_list(struct api *api, struct api_req *req, struct vl_error *err);
+enum api_end store_prune(struct api *api, struct api_req *req, struct vl_error *err);
+
 enum api_end blob_head(struct api *api, struct api_req *req, struct vl_error *err);
 enum api_end blob_put(struct api *api, struct api_req *req, struct vl_error *err);
 

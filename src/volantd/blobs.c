@@ -65,13 +65,21 @@ static enum api_end begin(struct api *api, struct api_req *req, const char *hex,
     return upload_begin(api, req, &ops, b, err);
 }
 
+/* Whoever asks is about to install what it is of: it is not to be pruned now. */
+static bool is_here(struct api *api, const char *hex)
+{
+    if (!artifact_present(api->artifacts, hex, NULL)) return false;
+    artifact_touch(api->artifacts, hex);
+    return true;
+}
+
 enum api_end blob_put(struct api *api, struct api_req *req, struct vl_error *err)
 {
     char hex[SHA256_HEX + 1];
     uint64_t room;
 
     if (digest_parse(req->params[0], hex, err) < 0) return API_FAILED;
-    if (artifact_present(api->artifacts, hex, NULL)) return api_empty(req, 200);
+    if (is_here(api, hex)) return api_empty(req, 200);
     if (engine_disk_check(api->engine, err) < 0) return API_FAILED;
     if (req->body_length > 0 && disk_free(api->state_dir, &room) == 0 && room < req->body_length) {
         vl_fail(err, VL_NO_SPACE, "the blob has %llu bytes, there is room for %llu in %s: make room there",
@@ -86,7 +94,7 @@ enum api_end blob_head(struct api *api, struct api_req *req, struct vl_error *er
     char hex[SHA256_HEX + 1];
 
     if (digest_parse(req->params[0], hex, err) < 0) return API_FAILED;
-    if (artifact_present(api->artifacts, hex, NULL)) return api_empty(req, 200);
+    if (is_here(api, hex)) return api_empty(req, 200);
     vl_fail(err, VL_NOT_FOUND, "no blob sha256:%s: send it with PUT", hex);
     return API_FAILED;
 }

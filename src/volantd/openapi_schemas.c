@@ -148,6 +148,32 @@ static const char artifact_json[] = JSON({
 static const char artifacts_json[] = JSON({
     "type": "array", "nullable": true, "items": {"$ref": "#/components/schemas/PluginArtifact"}
 });
+static const char stored_json[] = JSON({
+    "type": "object",
+    "properties": {
+        "digest": {"type": "string"},
+        "size_bytes": {"type": "integer"},
+        "used": {"type": "boolean", "description": "Something in the registry names it."}
+    },
+    "required": ["digest", "size_bytes", "used"]
+});
+static const char pruned_json[] = JSON({
+    "type": "object",
+    "properties": {
+        "removed": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"digest": {"type": "string"}, "size_bytes": {"type": "integer"}},
+                "required": ["digest", "size_bytes"]
+            }
+        },
+        "bytes_freed": {"type": "integer"},
+        "fresh": {"type": "integer"},
+        "dry_run": {"type": "boolean"}
+    },
+    "required": ["removed", "bytes_freed", "fresh", "dry_run"]
+});
 static const char plugins_json[] = JSON({
     "type": "object",
     "properties": {"plugins": {"type": "array", "items": {"type": "string"}}},
@@ -184,6 +210,9 @@ const struct api_component api_components[] = {
     {"PluginArtifactRequest", .schema = &artifact_request_schema, .use = SCHEMA_INPUT},
     {"PluginArtifact", .json = artifact_json},
     {"PluginArtifacts", .json = artifacts_json},
+    {"PruneRequest", .schema = &prune_schema, .use = SCHEMA_INPUT},
+    {"Artifact", .json = stored_json},
+    {"PruneResult", .json = pruned_json},
     {"VersionedConfig", .schema = &versioned_config_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
     {"ConfigVersion", .schema = &config_version_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
     {"Deployment", .schema = &deployment_view_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},

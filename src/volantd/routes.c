@@ -25,6 +25,8 @@ const struct api_route api_routes[] = {
     {"POST", "/api/v1/plugins/:plugin/artifacts", artifact_put_row, ROLE_OPERATE, BODY_KEPT},
     {"DELETE", "/api/v1/plugins/:plugin/artifacts", artifacts_delete, ROLE_OPERATE, BODY_KEPT},
     {"GET", "/api/v1/plugins/:plugin/artifacts/:artifact", artifact_get, ROLE_READ, BODY_KEPT},
+    {"GET", "/api/v1/artifacts", store_list, ROLE_READ, BODY_KEPT},
+    {"POST", "/api/v1/artifacts/prune", store_prune, ROLE_ADMIN, BODY_KEPT},
     {"HEAD", "/api/v1/blobs/:digest", blob_head, ROLE_READ, BODY_KEPT},
     {"PUT", "/api/v1/blobs/:digest", blob_put, ROLE_OPERATE, BODY_STREAMED},
     {"GET", "/api/v1/vms", vms_list, ROLE_READ, BODY_KEPT},

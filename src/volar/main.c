@@ -104,6 +104,12 @@ static const struct command commands[] = {
     {"plugins enable", "NAME", "Allow new VMs of a plugin", NULL, no_opts, plugins_enable},
     {"plugins disable", "NAME", "Allow no new VMs of a plugin", NULL, no_opts, plugins_disable},
     {"plugins remove", "NAME", "Remove a plugin that no VM was made from", NULL, no_opts, plugins_remove},
+    {"artifacts list", "", "List what volantd keeps for plugins to boot from", NULL, no_opts, artifacts_list},
+    {"artifacts prune", "", "Remove the artifacts that nobody refers to",
+     "What a plugin, a VM, a deployment, an earlier version of their configuration, or what is registered of a plugin\n"
+     "names stays, and so does what came within the last hour.\n\nExamples:\n"
+     "  volar artifacts prune --dry-run\n  volar artifacts prune\n",
+     artifacts_prune_opts, artifacts_prune},
     {"events", "", "Follow what happens to VMs, as it happens",
      "Ends with Ctrl-C. -o json prints each event as a JSON line.\n\nExamples:\n"
      "  volar events\n  volar events --vm web --type VM_CRASHED,VM_FAILED\n  volar events --since 0 -o json\n",

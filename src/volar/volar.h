@@ -44,7 +44,8 @@ extern const struct opt vms_create_opts[], vms_config_get_opts[], vms_config_set
     vms_config_rollback_opts[], vms_scale_opts[], deployments_get_opts[], vms_wait_opts[], vms_logs_opts[],
     vms_console_opts[], plugins_install_opts[], deployments_create_opts[], deployments_update_opts[],
     deployments_scale_opts[], deployments_rollback_opts[], system_backup_opts[], doctor_opts[], run_opts[],
-    events_opts[], tokens_create_opts[], no_opts[];
+    events_opts[], tokens_create_opts[], artifacts_prune_opts[], no_opts[];
+
 int run(void *ctx, int argc, char *const *argv);
 int mcp(void *ctx, int argc, char *const *argv);
 int vms_create(void *ctx, int argc, char *const *argv);
@@ -80,6 +81,8 @@ int plugins_remove(void *ctx, int argc, char *const *argv);
 int tokens_create(void *ctx, int argc, char *const *argv);
 int tokens_list(void *ctx, int argc, char *const *argv);
 int tokens_revoke(void *ctx, int argc, char *const *argv);
+int artifacts_list(void *ctx, int argc, char *const *argv);
+int artifacts_prune(void *ctx, int argc, char *const *argv);
 int system_info(void *ctx, int argc, char *const *argv);
 int system_backup(void *ctx, int argc, char *const *argv);
 int system_restore(void *ctx, int argc, char *const *argv);

@@ -532,3 +532,167 @@ def test_files_are_read_below_configured_folders_alone(media, tmp_path):
 def test_no_file_is_read_where_none_is_configured(fresh, media):
     refused(install(fresh, image(f"{media}/image"), 409), 409, "PUT /api/v1/blobs/", "VOLANT_MEDIA_DIRS")
     has(fresh)
+
+
+# --- what nobody refers to --------------------------------------------------------------------------------------------
+
+def put(host, data, old=True):
+    answer = host.api("PUT", "/api/v1/blobs/" + digest(data), data)
+    assert answer.status in (200, 201), answer
+    if old:
+        age(host, data)
+    return digest(data)
+
+
+def age(host, *blobs):
+    for data in blobs:
+        for folder in ("sha256", "boot"):
+            path = host.inside("artifacts", folder, digest(data)[7:])
+            if os.path.exists(path):
+                os.utime(path, (1e9, 1e9))
+
+
+def prune(host, **body):
+    answer = host.api("POST", "/api/v1/artifacts/prune", body)
+    assert answer.status == 200, answer
+    reply = answer.json
+    assert sorted(reply) == ["bytes_freed", "dry_run", "fresh", "removed"]
+    assert reply["bytes_freed"] == sum(r["size_bytes"] for r in reply["removed"])
+    assert reply["dry_run"] is body.get("dry_run", False)
+    return reply, [r["digest"] for r in reply["removed"]]
+
+
+def test_pruning_removes_what_nobody_refers_to(fresh):
+    installed, registered, old, new = (bytes([n]) * 10_000 for n in range(1, 5))
+    for data in (installed, registered, old):
+        put(fresh, data)
+    put(fresh, new, old=False)
+    install(fresh, image("/x", installed))
+    register(fresh, "any", version="1", artifact_name="a", checksum=digest(registered).upper().replace("SHA256", "sha256"))
+    everything = sorted(map(digest, (installed, registered, old, new)))
+    listed = fresh.api("GET", "/api/v1/artifacts").json
+    assert [a["digest"] for a in listed] == everything and all(a["size_bytes"] >= 10_000 for a in listed)
+    assert {a["digest"]: a["used"] for a in listed} == {
+        digest(installed): True, digest(registered): True, digest(old): False, digest(new): False}
+    reply, removed = prune(fresh, dry_run=True)
+    assert removed == [digest(old)] and reply["fresh"] == 1
+    has(fresh, installed, registered, old, new)
+    reply, removed = prune(fresh)
+    assert removed == [digest(old)] and reply["fresh"] == 1 and reply["bytes_freed"] >= 10_000
+    has(fresh, installed, registered, new)
+    assert prune(fresh)[1] == []
+    assert prune(fresh, all=True)[1] == [digest(new)]
+    has(fresh, installed, registered)
+    assert fresh.api("DELETE", "/api/v1/plugins/any/artifacts").status == 204
+    assert prune(fresh)[1] == [digest(registered)]
+
+
+def test_both_forms_of_an_archive_go(fresh):
+    archive = subprocess.run(["zstd", "-q", "-c"], input=appliance.archive({"init": b"x" * 100_000}),
+                             capture_output=True, check=True).stdout
+    put(fresh, archive)
+    manifest = image("") | {"name": "archive", "initramfs": {"url": "/x", "checksum": digest(archive)}}
+    install(fresh, manifest)
+    boot = fresh.inside("artifacts", "boot", digest(archive)[7:])
+    assert os.path.exists(boot) and prune(fresh, all=True)[1] == []
+    assert fresh.api("DELETE", "/api/v1/plugins/archive").status == 204
+    volant.wait_until(lambda: not os.path.exists(boot), 10)
+    volant.write(boot, "left behind")  # as a kill between the two would not leave it, but somebody else may
+    age(fresh, archive)
+    assert prune(fresh)[1] == [digest(archive)] and not os.path.exists(boot)
+
+
+def test_earlier_configurations_keep_what_they_name(fresh):
+    first, second, third = (bytes([n]) * 5000 for n in (11, 12, 13))
+    for name, data in (("first", first), ("second", second)):
+        put(fresh, data)
+        install(fresh, image("/x", data, name=name))
+    vm = {"name": "vm", "plugin": "first", "start": False}
+    assert fresh.api("POST", "/api/v1/vms", vm).status == 201
+    answer = fresh.api("PATCH", "/api/v1/vms/vm/config", {"manifest": image("/x", second, name="first")})
+    assert answer.status == 200, answer
+    install(fresh, image("/x", second, name="first"))  # what it was before goes with it
+    volant.wait_until(lambda: len(kept(fresh)[0]) == 1, 10)
+    for data in (first, third):
+        put(fresh, data)
+    assert prune(fresh)[1] == [digest(third)]
+    has(fresh, first, second)
+    assert fresh.api("POST", "/api/v1/vms/vm/config/rollback", {"version": 1}).status == 200
+    assert fresh.api("DELETE", "/api/v1/vms/vm").status == 204
+    prune(fresh)
+    volant.wait_until(lambda: kept(fresh)[0] == [digest(second)[7:]], 10)
+
+
+def test_who_asks_for_a_blob_has_time_to_install_it(fresh):
+    data = b"about to be installed"
+    put(fresh, data)
+    assert fresh.api("HEAD", "/api/v1/blobs/" + digest(data)).status == 200
+    assert prune(fresh)[1] == []
+    age(fresh, data)
+    put(fresh, data, old=False)  # 200: it is there
+    assert prune(fresh)[1] == []
+    install(fresh, image("/x", data))
+    assert prune(fresh, all=True)[1] == []
+
+
+def test_pruning_beside_installations(fresh, web):
+    """Whatever is sent, fetched and installed meanwhile is there afterwards."""
+    blobs = {f"p{n}": random.Random(n).randbytes(200_000) for n in range(12)}
+    stop = threading.Event()
+
+    def prune_on():
+        while not stop.is_set():
+            prune(fresh)
+            for data in blobs.values():
+                put(fresh, b"old" + data[:1000])
+
+    def bring(name, data):
+        if name < "p5":
+            web.pages["/" + name] = data
+            return install(fresh, image(f"{web.base}/{name}", data, name=name))
+        put(fresh, data, old=False)
+        return install(fresh, image("/x", data, name=name))
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        pruning = pool.submit(prune_on)
+        done = list(pool.map(lambda item: bring(*item), blobs.items()))
+        stop.set()
+        pruning.result()
+    assert len(done) == 12
+    age(fresh, *blobs.values())
+    prune(fresh, all=True)
+    has(fresh, *blobs.values())
+
+
+def test_a_kill_while_pruning(fresh):
+    data = [random.Random(n).randbytes(2000) for n in range(200)]
+    for one in data:
+        put(fresh, one)
+    install(fresh, image("/x", data[0]))
+    connection = volant.UnixConnection(fresh.socket, 30)
+    connection.request("POST", "/api/v1/artifacts/prune")
+    volant.wait_until(lambda: len(kept(fresh)[0]) < 200, 10, every=0)
+    fresh.kill()
+    connection.close()
+    age(fresh, *data)
+    fresh.start()
+    volant.wait_until(lambda: prune(fresh) and kept(fresh)[0] == [digest(data[0])[7:]], 10)
+    has(fresh, data[0])
+
+
+def test_bad_prunings(fresh):
+    for body, *words in (({"all": 1}, "all", "true"), ({"dry_run": "yes"}, "dry_run"), (b"[", "body"), ([], "object")):
+        refused(fresh.api("POST", "/api/v1/artifacts/prune", body), 400, *words)
+    assert fresh.api("POST", "/api/v1/artifacts/prune", {"everything": True}).headers["Volant-Warning"]
+
+
+def test_volar_prunes(fresh):
+    put(fresh, b"old" * 1000)
+    put(fresh, b"new" * 1000, old=False)
+    assert fresh.volar("artifacts", "list").stdout.split()[:3] == ["DIGEST", "SIZE", "USED"]
+    said = fresh.volar("artifacts", "prune", "--dry-run").stdout
+    volant.says(said, [digest(b"old" * 1000), "1 artifacts would be removed", "--all"])
+    assert len(json.loads(fresh.volar("artifacts", "list", "-o", "json").stdout)) == 2
+    reply = json.loads(fresh.volar("artifacts", "prune", "-o", "json").stdout)
+    assert [r["digest"] for r in reply["removed"]] == [digest(b"old" * 1000)] and reply["fresh"] == 1
+    volant.says(fresh.volar("artifacts", "prune", "--all").stdout, ["1 artifacts removed"])
+    assert fresh.volar("artifacts", "list").stdout == "No artifacts\n"

@@ -49,7 +49,7 @@ def test_what_the_readme_says_of_helps():
         done = subprocess.run([volant.program(name), "--help"], capture_output=True, text=True, timeout=10, check=False)
         assert done.returncode == 0 and name in done.stdout and not done.stderr
     overview = subprocess.run([volant.program("volar"), "--help"], capture_output=True, text=True, check=True).stdout
-    commands = r"^  ((?:vms|deployments|plugins|system) [a-z]+(?: [a-z]+)?|doctor|events|mcp|run|version)\b"
+    commands = r"^  ((?:vms|deployments|plugins|artifacts|system) [a-z]+(?: [a-z]+)?|doctor|events|mcp|run|version)\b"
     for command in re.findall(commands, overview, re.M):
         done = subprocess.run([volant.program("volar"), *command.split(), "--help"], capture_output=True,
                               text=True, check=False)

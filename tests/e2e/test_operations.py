@@ -73,14 +73,16 @@ def service(tmp_path, tiny):
 
 def test_the_guide(service, tiny):
     guide = sections()
-    assert list(guide) == ["Under systemd", "Restart and upgrade", "What happens to VMs", "Backup", "Restore",
-                           "What survives what"]
+    assert list(guide) == ["Under systemd", "Restart and upgrade", "What happens to VMs", "Room on the disk",
+                           "Backup", "Restore", "What survives what"]
     service.follow(guide["Under systemd"])
     service.install(tiny.manifest)
     service.volar("vms", "create", "web", "--plugin", "tiny", "--kernel", tiny.kernel, "--wait", "ready")
     pid = service.vm("web")["pid"]
     service.follow(guide["Restart and upgrade"])
     assert service.vm("web")["pid"] == pid and volant.alive(pid)
+    said = service.follow(guide["Room on the disk"])
+    assert said[0] == "No artifacts\n" and said[2].startswith("0 artifacts removed")  # tiny boots a kernel alone
     service.follow(guide["Backup"])
     packed = service.places["/srv/backup"] + "/volant.db.gz"
     assert subprocess.run(["gzip", "-dc", packed], check=True, capture_output=True).stdout.startswith(b"SQLite format 3\0")
