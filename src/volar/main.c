@@ -98,7 +98,10 @@ static const struct command commands[] = {
     {"deployments delete", "NAME...", "End the VMs of deployments and forget them",
      "Examples:\n  volar deployments delete web\n", no_opts, deployments_delete},
     {"plugins install", "[MANIFEST]", "Install a plugin from its manifest, sending the artifact if volantd lacks it",
-     "Examples:\n  volar plugins install --manifest nginx.manifest.json\n", plugins_install_opts, plugins_install},
+     "A manifest on the web is got by volar, what it names beside itself or by http(s) by volantd.\n\nExamples:\n"
+     "  volar plugins install --manifest nginx.manifest.json\n"
+     "  volar plugins install --url https://example.org/plugins/nginx.manifest.json\n",
+     plugins_install_opts, plugins_install},
     {"plugins list", "", "List installed plugins", NULL, no_opts, plugins_list},
     {"plugins show", "NAME", "Print a plugin's manifest as JSON", NULL, no_opts, plugins_show},
     {"plugins enable", "NAME", "Allow new VMs of a plugin", NULL, no_opts, plugins_enable},

@@ -57,8 +57,12 @@ static int settle_artifact(const char *path, struct manifest_file *m, struct vl_
     auto_free char *full = NULL;
 
     if (!url || !*url) return 0; /* manifest_decode says it better */
+    if (is_web_url(url)) {
+        m->remote = true;
+        return 0;
+    }
     if (strstr(url, "://") && !str_starts(url, "file://"))
-        return vl_fail(err, VL_INVALID, "%s: %s.url is '%s': only files can be installed in this version", path, key,
+        return vl_fail(err, VL_INVALID, "%s: %s.url is '%s': write a path, file://, http:// or https://", path, key,
                        url);
     if (str_starts(url, "file://")) url += strlen("file://");
     if (*url == '/')

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A manifest on disk, made ready to be sent: its artifact found, checked and named by digest. */
+/* A manifest, made ready to be sent: an artifact on this machine found, checked and named by digest. */
 #pragma once
 #include <jansson.h>
 
@@ -7,14 +7,22 @@
 
 struct manifest_file {
     json_t *json;       /* url absolute, checksum present */
-    char artifact[512]; /* path */
+    char artifact[512]; /* path; "": none is sent */
     int fd;             /* of the artifact, at its start */
     uint64_t size;
     char hex[65]; /* of its SHA-256 */
+    bool remote;  /* volantd gets it by http(s) */
     char name[64], version[64];
 };
 /* VL_INVALID names file and field: not JSON, a bad manifest, no artifact, another checksum. */
 int manifest_file_read(const char *path, struct manifest_file *ret, struct vl_error *err);
+/* "http://..." or "https://...". */
+bool is_web_url(const char *s);
+/*
+ * The same of a manifest that is got from there; relative URLs in it are beside it. VL_UNAVAILABLE: the server cannot
+ * be reached. Messages do not show user, password and query.
+ */
+int manifest_url_read(const char *url, struct manifest_file *ret, struct vl_error *err);
 /* Sends the artifact, unless volantd has it, and then the manifest. */
 struct volar;
 int plugin_install_file(struct volar *v, const struct manifest_file *m, struct vl_error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands about plugins. */
 #include <stdio.h>
+#include <string.h>
 
 #include "model/schema.h"
 #include "volar/api.h"
@@ -9,12 +10,14 @@
 #include "volar/volar.h"
 
 #define CALL_S    30
-#define INSTALL_S 300 /* a large archive is verified and unpacked */
+#define INSTALL_S 300   /* a large archive is verified and unpacked */
+#define FETCH_S   86700 /* volantd gets it, and has the deadline (VOLANT_FETCH_TIMEOUT) */
 
-static const char *manifest_path;
+static const char *manifest_path, *manifest_url;
 
 const struct opt plugins_install_opts[] = {
     {"manifest", 'm', OPT_STRING, "FILE", "the manifest that `fledge build` wrote", 0, 0, &manifest_path},
+    {"url", 0, OPT_STRING, "URL", "where the manifest is, by http or https", 0, 0, &manifest_url},
     VOLAR_GLOBAL,
     {0},
 };
@@ -40,17 +43,25 @@ int plugin_install_file(struct volar *v, const struct manifest_file *m, struct v
 
     if (*m->artifact && (r = send_blob(v, m, err)) < 0) return r;
     if (!(body = json_text(m->json))) return vl_fail_errno(err, ENOMEM, "manifest");
-    return api_call(v, "POST", "/api/v1/plugins", body, INSTALL_S, NULL, err);
+    return api_call(v, "POST", "/api/v1/plugins", body, m->remote ? FETCH_S : INSTALL_S, NULL, err);
 }
 
-static int install(struct volar *v, const char *path, struct vl_error *err)
+static int install(struct volar *v, const char *from, struct vl_error *err)
 {
     auto_manifest_file m = {.fd = -1};
-    int r;
+    int r = is_web_url(from) ? manifest_url_read(from, &m, err) : manifest_file_read(from, &m, err);
 
-    if ((r = manifest_file_read(path, &m, err)) < 0 || (r = plugin_install_file(v, &m, err)) < 0) return r;
+    if (r < 0 || (r = plugin_install_file(v, &m, err)) < 0) return r;
     if (!volar_json(v)) printf("Plugin %s %s installed\n", m.name, m.version);
     return 0;
+}
+
+/* "<https://...>", as mails and chats write it, without its marks; the caller's, NULL: no memory. */
+static char *unmarked(const char *s)
+{
+    size_t n = strlen(s);
+
+    return n > 2 && s[0] == '<' && s[n - 1] == '>' && is_web_url(s + 1) ? strndup(s + 1, n - 2) : strdup(s);
 }
 
 int plugins_install(void *ctx, int argc, char *const *argv)
@@ -58,15 +69,22 @@ int plugins_install(void *ctx, int argc, char *const *argv)
     struct volar *v = ctx;
     struct vl_error err = {0};
     const char *operand = NULL;
+    auto_free char *from = NULL;
     size_t n;
     int r = volar_begin(v, argc, argv, &operand, 0, 1, &n);
 
     if (r >= 0) return r;
-    if (!n == !manifest_path) {
-        (void)vl_fail(&err, VL_INVALID, "name one manifest: volar plugins install --manifest FILE");
+    if ((n > 0) + (manifest_path != NULL) + (manifest_url != NULL) != 1) {
+        (void)vl_fail(&err, VL_INVALID, "name one manifest: volar plugins install --manifest FILE, or --url URL");
         return volar_misuse(v, &err);
     }
-    return install(v, n ? operand : manifest_path, &err) < 0 ? volar_fail(&err) : EXIT_DONE;
+    if (!(from = unmarked(n > 0 ? operand : manifest_path ? manifest_path : manifest_url))) return EXIT_FAILED;
+    if (manifest_url && !is_web_url(from)) {
+        (void)vl_fail(&err, VL_INVALID,
+                      "--url is '%.80s': write http://HOST/... or https://HOST/...; a file is --manifest", from);
+        return volar_misuse(v, &err);
+    }
+    return install(v, from, &err) < 0 ? volar_fail(&err) : EXIT_DONE;
 }
 
 /* --- list and show ---------------------------------------------------------------------------------------------------

@@ -696,3 +696,77 @@ def test_volar_prunes(fresh):
     assert [r["digest"] for r in reply["removed"]] == [digest(b"old" * 1000)] and reply["fresh"] == 1
     volant.says(fresh.volar("artifacts", "prune", "--all").stdout, ["1 artifacts removed"])
     assert fresh.volar("artifacts", "list").stdout == "No artifacts\n"
+
+
+# --- manifests by URL -------------------------------------------------------------------------------------------------
+
+def page_of(manifest):
+    return json.dumps(manifest).encode()
+
+
+@pytest.mark.parametrize("how", ["--url=URL", "URL", "--manifest=URL", "<URL>", "--url=<URL>"])
+def test_a_manifest_is_installed_from_the_web(fresh, web, how):
+    web.pages["/plugins/v1/image.json"] = page_of(image("../media/image.img"))
+    web.pages["/plugins/media/image.img"] = DATA
+    done = fresh.volar("plugins", "install", how.replace("URL", web.base + "/plugins/v1/image.json"))
+    assert done.stdout == "Plugin image 1 installed\n"
+    assert fresh.api("GET", "/api/v1/plugins/image").json["rootfs"]["url"] == web.base + "/plugins/media/image.img"
+    has(fresh, DATA)
+
+
+def test_media_are_beside_where_a_manifest_was_found(fresh, web):
+    """After redirects, and without the password that was for the manifest."""
+    web.pages["/latest"] = lambda h: h.say(302, Location="/v7/image.json?signed=secret")
+    web.pages["/v7/image.json"] = page_of(image("image.img?part=1"))
+    web.pages["/v7/image.img"] = DATA
+    fresh.volar("plugins", "install", "--url", web.base.replace("//", "//user:secret@") + "/latest")
+    assert web.asked("/latest")[0]["Authorization"] and not web.asked("/v7/image.img")[0]["Authorization"]
+    assert fresh.api("GET", "/api/v1/plugins/image").json["rootfs"]["url"] == web.base + "/v7/image.img?part=1"
+    assert "secret" not in fresh.logged() + json.dumps(fresh.api("GET", "/api/v1/plugins/image").json)
+
+
+def test_a_file_may_name_a_medium_on_the_web(fresh, web, tmp_path):
+    web.pages["/image"] = DATA
+    volant.write(tmp_path / "m.json", json.dumps(image(web.base + "/image")))
+    fresh.volar("plugins", "install", str(tmp_path / "m.json"))
+    has(fresh, DATA)
+
+
+BAD_PAGES = {  # page: words
+    "none": (None, ["404", "correct"]),
+    "broken": (lambda h: h.say(503), ["503", "again"]),
+    "no JSON": (b"<html>", ["/image.json"]),
+    "no manifest": (b"{}", ["/image.json", "name"]),
+    "too large": (b" " * 1_100_000, ["1048576"]),
+    "endless": (lambda h: (h.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + b" " * 2_000_000), h.hang_up()), ["1048576"]),
+    "a redirect to a file": (lambda h: h.say(302, Location="file:///etc/passwd"), ["again"]),
+    "a file of this machine": (page_of(image("/etc/hostname")), ["PUT /api/v1/blobs"]),
+    "a file's URL": (page_of(image("file:///etc/hostname")), ["PUT /api/v1/blobs"]),
+    "no checksum": (page_of(image("x") | {"rootfs": {"url": "image.img"}}), ["rootfs.checksum", "missing"]),
+    "a medium that is not there": (page_of(image("none.img")), ["rootfs.url", "/none.img", "404"]),
+}
+
+
+@pytest.mark.parametrize("what", BAD_PAGES)
+def test_bad_pages_install_nothing(fresh, web, what):
+    page, words = BAD_PAGES[what]
+    if page:
+        web.pages["/image.json"] = page
+    url = web.base.replace("//", "//user:secret@") + "/image.json?key=secret"
+    done = fresh.volar("plugins", "install", url, check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "secret" not in done.stderr
+    volant.says(done.stderr, words)
+    has(fresh)
+
+
+def test_misuse_of_urls(fresh, tmp_path):
+    for args, *words in (([], "--url"), (["--url", "x.json"], "http://", "--manifest"), (["--url", "ftp://x/y"], "http"),
+                         (["--url", "http://x/", "y.json"], "one manifest"),
+                         (["--url", "http://x/", "--manifest", "y"], "one manifest")):
+        done = fresh.volar("plugins", "install", *args, check=False)
+        assert done.returncode == 2, done
+        volant.says(done.stderr, words)
+    port = volant.free_port()
+    done = fresh.volar("plugins", "install", f"http://127.0.0.1:{port}/x", check=False)
+    assert done.returncode == 1
+    volant.says(done.stderr, ["get the manifest", f"127.0.0.1:{port}/x", "correct"])
