@@ -15,7 +15,8 @@
 #include "volantd/exchange.h"
 #include "volantd/tls.h"
 
-#define CONN_POOL_BYTES (4ul * 1024)
+#define CONN_POOL_BYTES (8ul * 1024) /* a request's head and its reply's */
+#define TARGET_MAX      4096
 #define HEAD_MS         30000 /* from accept or the last reply to a complete head */
 #define PAUSE_MS        500
 #define RUNS_MAX        16 /* of the library in one round of the loop */
@@ -139,12 +140,31 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 
-/* The one place where the target is seen as it was sent: the library decodes it before it is cut into segments. */
+/* A reply of our own to a connection that the library is not to answer: not at all where it is encrypted. */
+static void say(const struct listener *l, int fd, const char *status, const char *error)
+{
+    char text[512];
+    int n = strf(text, sizeof(text),
+                 "HTTP/1.1 %s\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n"
+                 "Content-Length: %zu\r\n\r\n{\"error\":\"%s\"}",
+                 status, strlen(error) + strlen("{\"error\":\"\"}"), error);
+
+    if (n > 0 && !l->kind.tls) (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/*
+ * The one place where the target is seen as it was sent: the library decodes it before it is cut into segments. A long
+ * one is refused here: where its pool is all but used up, the library answers nothing, and may let the client hang.
+ */
 static void *on_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
-    (void)cls;
-    (void)mhd;
-    return exchange_new(target);
+    struct conn *c = conn_of(mhd);
+
+    if (strlen(target) <= TARGET_MAX) return exchange_new(target);
+    if (!c) return NULL;
+    say(cls, c->fd, "414 URI Too Long", "the request's target is longer than 4096 bytes");
+    (void)shutdown(c->fd, SHUT_RDWR); /* the library sees the end and cleans up */
+    return NULL;
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -179,14 +199,8 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **context, 
 
 static void refuse(const struct listener *l, int fd)
 {
-    static const char body[] = "{\"error\":\"volantd has all the connections it can serve: try again in a moment\"}";
-    char text[512];
-    int n = strf(text, sizeof(text),
-                 "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-                 "Content-Type: application/json; charset=utf-8\r\nContent-Length: %zu\r\n\r\n%s",
-                 strlen(body), body);
-
-    if (n > 0 && !l->kind.tls) (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    say(l, fd, "503 Service Unavailable\r\nRetry-After: 1",
+        "volantd has all the connections it can serve: try again in a moment");
     (void)close(fd);
 }
 

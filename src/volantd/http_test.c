@@ -281,11 +281,30 @@ static void heads_are_bounded(void **state)
     auto_strbuf b = {0};
 
     strbuf_adds(&b, "GET /hello HTTP/1.1\r\nHost: x\r\nX: ");
-    for (int i = 0; i < 8000; i++)
+    for (int i = 0; i < 9000; i++)
         strbuf_adds(&b, "x");
     strbuf_adds(&b, "\r\n\r\n");
     send_text(f, b.data);
     expect(f, "HTTP/1.1 4");
+}
+
+/* Whatever its length, it is answered: also where the library's own memory for the connection is just used up. */
+static void targets_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+
+    for (size_t n = 3900; n < 8300; n += 20) {
+        auto_strbuf b = {0};
+
+        strbuf_adds(&b, "GET /hello?");
+        for (size_t i = strlen("/hello?"); i < n; i++)
+            strbuf_adds(&b, "x");
+        strbuf_adds(&b, " HTTP/1.1\r\nHost: x\r\nAccept: x\r\n\r\n");
+        send_text(f, b.data);
+        expect(f, n > 4096 ? "HTTP/1.1 414 " : "{\"hello\":1}");
+        (void)close(f->client);
+        f->client = connect_client(f);
+    }
 }
 
 static void bodies_without_length_are_bounded(void **state)
@@ -491,6 +510,7 @@ int main(void)
         TEST(requests_share_a_connection),
         TEST(refusals_come_from_the_head_alone),
         TEST(heads_are_bounded),
+        TEST(targets_are_bounded),
         TEST(bodies_without_length_are_bounded),
         TEST(suspended_requests_are_resumed),
         TEST(clients_that_leave_while_suspended_are_noticed),
