@@ -21,8 +21,10 @@
 
 static struct create_options options;
 static const char *vm_name;
-static bool detach, hangup_ignored;
+static bool detach;
 static volatile sig_atomic_t interrupts;
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+static struct sigaction before[ARRAY_LEN(caught)];
 
 const struct opt run_opts[] = {
     {"name", 'n', OPT_STRING, "NAME", "the VM's name (default: the image's and four digits)", 0, 0, &vm_name},
@@ -195,10 +197,8 @@ static int run_detached(struct volar *v, const char *name, const char *body)
 /* From here on a terminal that goes away ends volar, as anywhere, and so does any signal where nobody is attached. */
 static int end_of_build(struct vl_error *err)
 {
-    (void)signal(SIGPIPE, SIG_DFL);
-    if (!hangup_ignored) (void)signal(SIGHUP, SIG_DFL);
-    if (detach) (void)signal(SIGINT, SIG_DFL);
-    if (detach) (void)signal(SIGTERM, SIG_DFL);
+    for (size_t i = 0; i < ARRAY_LEN(caught); i++)
+        if (detach || caught[i] == SIGHUP || caught[i] == SIGPIPE) (void)sigaction(caught[i], &before[i], NULL);
     return interrupts ? vl_fail(err, VL_INVALID, "interrupted: no VM was made") : 0;
 }
 
@@ -236,14 +236,13 @@ static int check_options(const struct volar *v)
 /* While an image is built none of these ends volar before it has removed what fledge wrote. */
 static void catch_signals(void)
 {
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction act = {.sa_handler = on_interrupt};
-    struct sigaction before = {0};
+    for (size_t i = 0; i < ARRAY_LEN(caught); i++) {
+        struct sigaction act = {.sa_handler = caught[i] == SIGPIPE ? SIG_IGN : on_interrupt};
 
-    hangup_ignored = sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN; /* by nohup */
-    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
-        if (ends[i] != SIGHUP || !hangup_ignored) (void)sigaction(ends[i], &act, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
+        (void)sigaction(caught[i], NULL, &before[i]);
+        if (caught[i] == SIGHUP && before[i].sa_handler == SIG_IGN) continue; /* nohup */
+        (void)sigaction(caught[i], &act, NULL);
+    }
 }
 
 int run(void *ctx, int argc, char *const *argv)
