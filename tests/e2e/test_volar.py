@@ -204,6 +204,17 @@ def test_deployments(host, tmp_path):
     assert said(host, "deployments", "delete", "group", "-o", "json") == ""
 
 
+def test_what_the_original_has_not_is_json_as_well(host, tmp_path):
+    said(host, "vms", "create", "web", "--plugin", "tiny", "--kernel", host.kernel, "--wait", "running")
+    assert told(host, "system", "info")["host_ip"] == host.api("GET", "/api/v1/system/info").json["host_ip"]
+    checks = json.loads(host.volar("doctor", "-o", "json", check=False).stdout)
+    assert isinstance(checks, list) and checks
+    lines = volant.wait_until(lambda: said(host, "vms", "logs", "web", "-o", "json").splitlines(), 30)
+    assert all(json.loads(line)["name"] == "web" for line in lines)
+    kept = str(tmp_path / "kept.db")
+    assert told(host, "system", "backup", kept)["file"] == kept and os.path.getsize(kept) > 0
+
+
 def test_how_errors_look(host):
     """One line on stderr that names the object, and nothing on stdout; 1 for what failed, 2 for what was typed wrong."""
     for args in (["vms", "get"], ["vms", "start"], ["vms", "delete"], ["vms", "config", "get"], ["vms", "logs"],
