@@ -260,7 +260,7 @@ static int kind_of(int fd, bool tls, struct api_peer *ret)
     return 0;
 }
 
-static void on_library_error(void *cls, const char *fmt, va_list args)
+printf_(2, 0) static void on_library_error(void *cls, const char *fmt, va_list args)
 {
     char text[300];
     int n = vsnprintf(text, sizeof(text), fmt, args);
