@@ -22,14 +22,6 @@ class TcpHost(volant.Host):
         self.port = volant.free_port()
         self.args = args
 
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
     def start(self, *args):
         super().start("--listen", f"127.0.0.1:{self.port}", *self.args, *args)
 
