@@ -97,7 +97,7 @@ static void list_run(struct job *j)
 
 static void mark(struct prune *p, const char *hex)
 {
-    struct artifact_use key, *found;
+    struct artifact_use key = {0}, *found;
 
     (void)strf(key.hex, sizeof(key.hex), "%.*s", SHA256_HEX, hex);
     for (char *c = key.hex; *c; c++)

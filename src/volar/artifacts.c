@@ -58,14 +58,14 @@ int artifacts_list(void *ctx, int argc, char *const *argv)
 static int print_pruned(const json_t *reply)
 {
     static const char *const header[] = {"DIGEST", "SIZE"};
-    const json_t *removed = json_object_get(reply, "removed"), *one;
+    const json_t *removed = json_object_get(reply, "removed");
     long long fresh = number_at(reply, NULL, "fresh");
     auto_table t = {0};
     char size[24];
-    size_t i;
 
     table_begin(&t, header, ARRAY_LEN(header));
-    json_array_foreach(removed, i, one) add_size(&t, one);
+    for (size_t i = 0; i < json_array_size(removed); i++)
+        add_size(&t, json_array_get(removed, i));
     if (json_array_size(removed) > 0 && table_print(&t, stdout) < 0) return EXIT_FAILED;
     size_text((uint64_t)number_at(reply, NULL, "bytes_freed"), size);
     printf("%zu artifacts %s, %s\n", json_array_size(removed), flags.dry_run ? "would be removed" : "removed", size);
