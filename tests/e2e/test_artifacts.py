@@ -423,10 +423,12 @@ def test_one_digest_is_fetched_once_for_all(fresh, web):
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         asked = [pool.submit(fresh.api, "POST", "/api/v1/plugins", image(web.base + "/image", name=f"p{i}"))
                  for i in range(5)]
-        volant.wait_until(lambda: web.requests and fetchers(fresh), 10)
-        assert fresh.api("GET", "/healthz").status == 200  # nobody else waits
-        assert fresh.api("POST", "/api/v1/plugins", image("/none", b"x")).status == 409  # nor for the store
-        page.opened.set()
+        try:
+            volant.wait_until(lambda: web.requests and fetchers(fresh), 10)
+            assert fresh.api("GET", "/healthz").status == 200  # nobody else waits
+            assert fresh.api("POST", "/api/v1/plugins", image("/none", b"x")).status == 409  # nor for the store
+        finally:
+            page.opened.set()
         assert [a.result().status for a in asked] == [201] * 5
     assert len(web.requests) == 1
     has(fresh, DATA)
@@ -660,8 +662,10 @@ def test_pruning_beside_installations(fresh, web):
         return install(fresh, image("/x", data, name=name))
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         pruning = pool.submit(prune_on)
-        done = list(pool.map(lambda item: bring(*item), blobs.items()))
-        stop.set()
+        try:
+            done = list(pool.map(lambda item: bring(*item), blobs.items()))
+        finally:
+            stop.set()
         pruning.result()
     assert len(done) == 12
     age(fresh, *blobs.values())
