@@ -14,6 +14,7 @@ import threading
 
 import appliance
 import pytest
+import test_disk_full
 import volant
 import webserver
 
@@ -377,7 +378,9 @@ def test_a_checksum_is_required(fresh, web):
     assert web.requests == []
 
 
-def test_certificates_are_looked_at(fresh, tmp_path):
+@pytest.fixture
+def secure(tmp_path):
+    """A server with a certificate of its own, in `cert`."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key", "-out",
                     tmp_path / "cert", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
                     "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=60)
@@ -385,8 +388,41 @@ def test_certificates_are_looked_at(fresh, tmp_path):
     context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
     with webserver.serving(context) as web:
         web.pages["/image"] = DATA
-        refused(install(fresh, image(web.base + "/image"), 400), 400, "certificate", "rootfs.url")
+        yield web
+
+
+def test_certificates_are_looked_at(fresh, secure):
+    refused(install(fresh, image(secure.base + "/image"), 400), 400, "certificate", "rootfs.url")
     has(fresh)
+
+
+def test_https_with_an_authority_of_the_host(secure, tmp_path):
+    """Which the child finds without root and with most files out of its sight; root alone can mount one."""
+    os.chmod(tmp_path / "cert", 0o644)
+    host = volant.Host()
+    host.wrapper = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/ssl/certs/ca-certificates.crt && exec "$@"',
+                    str(tmp_path / "cert")]
+    with host:
+        install(host, image(secure.base + "/image"))
+        has(host, DATA)
+
+
+def test_a_disk_that_is_too_small(web):
+    """Known before the first byte, or while they come."""
+    def chunked(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        while True:
+            handler.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+    web.pages["/known"] = bytes(20 << 20)
+    web.pages["/unknown"] = chunked
+    web.pages["/image"] = DATA
+    with test_disk_full.SmallDisk(80, reserve=70) as host:
+        for page in ("known", "unknown"):
+            refused(install(host, image(f"{web.base}/{page}", bytes(20 << 20)), 507), 507, "rootfs.url", "room")
+            assert not [f for f in host.files() if "/sha256/" in f or "/tmp/" in f]
+        install(host, image(web.base + "/image"))
 
 
 def test_nobody_is_waited_for_for_ever(web):
