@@ -38,7 +38,7 @@ static const char *const agents[] = {"kestrel", "none", NULL};
 static const struct field manifest_fields[] = {
     {"schema_version", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(schema_version), .max = 32},
     {"name", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(name), .pattern = NAME_PATTERN},
-    {"version", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(version), .max = 128},
+    {"version", FIELD_STRING, .flags = FIELD_REQUIRED, .offset = AT(version), .max = 128, .pattern = "[^ ]"},
     {"runtime", FIELD_STRING, .flags = FIELD_EMIT, .offset = AT(runtime), .max = 128},
     {"enabled", FIELD_BOOL, .flags = FIELD_EMIT, .offset = AT(enabled), .def = true},
     {"labels", FIELD_MAP, .flags = FIELD_EMIT, .offset = AT(labels), .max = LABELS_MAX},

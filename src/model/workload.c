@@ -15,7 +15,7 @@ const struct schema resources_schema = {"resources", sizeof(struct resources), r
 static const char *const workload_types[] = {"http", "exec", NULL};
 static const struct field workload_fields[] = {
     {"type", FIELD_STRING, .flags = FIELD_TOLD, .offset = offsetof(struct workload, type), .choices = workload_types},
-    {"base_url", FIELD_STRING, .offset = offsetof(struct workload, base_url), .max = 2048},
+    {"base_url", FIELD_STRING, .offset = offsetof(struct workload, base_url), .max = 2048, .pattern = "^http://[^/]"},
     {"entrypoint", FIELD_STRINGS, .flags = FIELD_REQUIRED, .offset = offsetof(struct workload, entrypoint), .min = 1,
      .max = 1024},
     {"command_index", FIELD_INT, .offset = offsetof(struct workload, command_index), .min = 0, .max = 1024},

@@ -110,7 +110,7 @@ static json_t *parameter(const struct api_parameter *p)
 
     if (p->max > 0) {
         set(schema, "minimum", json_integer(p->min));
-        if (p->max != INT64_MAX) set(schema, "maximum", json_integer(p->max));
+        set(schema, "maximum", json_integer(p->max));
     }
     for (size_t i = 0; p->choices && p->choices[i]; i++) {
         if (!choices) set(schema, "enum", choices = json_array());
@@ -164,6 +164,16 @@ static json_t *request_body(const struct api_route *route, const struct api_oper
                           : NULL;
 }
 
+/* MCP has errors of its own. */
+static json_t *errors_of(const struct api_operation *op)
+{
+    const char *rpc = "Refused, by volantd or by the protocol";
+
+    if (op && str_eq(op->tag, "mcp"))
+        return json_pack("{s:s, s:o}", "description", rpc, "content", content("RPCAnswer"));
+    return json_pack("{s:s}", "$ref", "#/components/responses/Error");
+}
+
 static json_t *operation(const struct api_route *route)
 {
     const struct api_operation *op = api_operation_of(route);
@@ -177,7 +187,7 @@ static json_t *operation(const struct api_route *route)
         add_response(responses, op->status, op->reply, has_pages(op));
         add_response(responses, op->other_status, op->other_reply, false);
     }
-    set(responses, "default", json_pack("{s:s}", "$ref", "#/components/responses/Error"));
+    set(responses, "default", errors_of(op));
     set(j, "parameters", parameters(route, op));
     if (body) set(j, "requestBody", body);
     set(j, "responses", responses);

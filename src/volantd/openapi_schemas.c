@@ -174,6 +174,36 @@ static const char pruned_json[] = JSON({
     },
     "required": ["removed", "bytes_freed", "fresh", "dry_run"]
 });
+static const char message_json[] = JSON({
+    "type": "object",
+    "properties": {
+        "jsonrpc": {"type": "string", "enum": ["2.0"]},
+        "id": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+        "method": {"type": "string"},
+        "params": {"type": "object"}
+    },
+    "required": ["jsonrpc", "method"],
+    "additionalProperties": true
+});
+static const char command_json[] = JSON({
+    "type": "object",
+    "properties": {
+        "command": {"type": "string", "enum": ["volant.vms.list", "volant.vms.create", "volant.system.get_capabilities"]},
+        "params": {"type": "object"}
+    },
+    "description": "This, or a message of MCP.",
+    "additionalProperties": true
+});
+static const char answer_json[] = JSON({
+    "type": "object",
+    "properties": {
+        "jsonrpc": {"type": "string", "enum": ["2.0"]},
+        "id": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+        "result": {"description": "Anything; of a command null where it failed."},
+        "error": {"description": "Of MCP an object, else a text."}
+    },
+    "additionalProperties": true
+});
 static const char plugins_json[] = JSON({
     "type": "object",
     "properties": {"plugins": {"type": "array", "items": {"type": "string"}}},
@@ -198,6 +228,9 @@ const struct api_component api_components[] = {
     {"CreateTokenRequest", .schema = &token_request_schema, .use = SCHEMA_INPUT},
     {"Token", .json = token_json},
     {"NewToken", .json = new_token_json},
+    {"RPCMessage", .json = message_json},
+    {"RPCCommand", .json = command_json},
+    {"RPCAnswer", .json = answer_json},
     {"Document", .json = JSON({"type" : "object"})},
     {"Error", .json = error_json},
     {"Health", .json = health_json},
