@@ -21,10 +21,27 @@ struct events {
     uint64_t beats;
 };
 
-const char *const event_types[] = {
-    "VM_CREATED",   "VM_STARTING",     "VM_RUNNING", "VM_STOPPING", "VM_STOPPED", "VM_CRASHED",
-    "VM_FAILED",    "VM_DELETED",      "VM_UPDATED", "VM_PAUSED",   "VM_RESUMED", "VM_HEALTHY",
-    "VM_UNHEALTHY", "VM_UNRESPONSIVE", "VM_ADOPTED", "VM_IMPORTED", "VM_LOG",     NULL};
+#define TYPES                                                                                                          \
+    "VM_CREATED", "VM_STARTING", "VM_RUNNING", "VM_STOPPING", "VM_STOPPED", "VM_CRASHED", "VM_FAILED", "VM_DELETED",   \
+        "VM_UPDATED", "VM_PAUSED", "VM_RESUMED", "VM_HEALTHY", "VM_UNHEALTHY", "VM_UNRESPONSIVE", "VM_ADOPTED",        \
+        "VM_IMPORTED", "VM_LOG"
+const char *const event_types[] = {TYPES, NULL};
+
+/* What event_make writes, for schemas; and its last words to whoever reads too slowly. */
+static const char *const told_types[] = {TYPES, "STREAM_DROPPED", NULL};
+static const struct field told_fields[] = {
+    {"type", FIELD_STRING, .flags = FIELD_EMIT, .choices = told_types},
+    {"name", FIELD_STRING, .flags = FIELD_EMIT, .about = "Of the VM."},
+    {"status", FIELD_STRING, .flags = FIELD_EMIT, .about = "Of the VM, from then on."},
+    {"ip_address", FIELD_STRING, .flags = 0},
+    {"mac_address", FIELD_STRING, .flags = 0},
+    {"pid", FIELD_INT, .flags = 0},
+    {"message", FIELD_STRING, .about = "What happened, in words."},
+    {"stream", FIELD_STRING, .about = "Of VM_LOG: stdout or stderr."},
+    {"line", FIELD_STRING, .about = "Of VM_LOG."},
+    {"timestamp", FIELD_STRING, .format = "date-time"},
+};
+const struct schema event_schema = {"event", 0, told_fields, ARRAY_LEN(told_fields)};
 
 /* --- one event ---------------------------------------------------------------------------------------------------- */
 

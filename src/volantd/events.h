@@ -7,7 +7,10 @@
 #pragma once
 #include "base/loop.h"
 #include "base/str.h"
+#include "model/schema.h"
 #include "store/store.h"
+
+extern const struct schema event_schema; /* to be told, not to be decoded */
 
 #define EVENTS_KEPT  1024            /* at most, here */
 #define EVENTS_BYTES (1024ul * 1024) /* likewise */

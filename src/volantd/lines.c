@@ -5,6 +5,15 @@
 
 #include "model/guest.h"
 
+/* What add_line writes, for schemas. */
+static const struct field told_fields[] = {
+    {"name", FIELD_STRING, .flags = FIELD_EMIT, .about = "The VM's."},
+    {"stream", FIELD_STRING, .flags = FIELD_EMIT, .about = "stdout, stderr, console."},
+    {"line", FIELD_STRING, .flags = FIELD_EMIT},
+    {"timestamp", FIELD_STRING, .flags = FIELD_EMIT, .about = "Empty for console lines."},
+};
+const struct schema log_line_schema = {"line", 0, told_fields, ARRAY_LEN(told_fields)};
+
 static void add_member(struct strbuf *b, const char *key, const char *value, size_t n)
 {
     strbuf_adds(b, key);

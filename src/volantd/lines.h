@@ -4,6 +4,9 @@
 #include <jansson.h>
 
 #include "base/str.h"
+#include "model/schema.h"
+
+extern const struct schema log_line_schema; /* to be told, not to be decoded */
 
 void lines_add(struct strbuf *b, const char *name, const char *stream, const char *line, const char *timestamp);
 /* The last one, of how the VM ended: the same of volantd, and the VM as "vm". Takes vm; without one nothing is added.

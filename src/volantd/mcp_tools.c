@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "volantd/lines.h"
 #include "volantd/mcp.h"
 #include "volantd/mcp_route.h"
 
@@ -103,16 +104,6 @@ static const struct field deployment_fields[] = {
 static const struct schema deployment_schema = {"arguments", sizeof(struct deployment_body), deployment_fields,
                                                 ARRAY_LEN(deployment_fields)};
 
-/* --- results ------------------------------------------------------------------------------------------------------ */
-
-static const struct field line_fields[] = {
-    {"name", FIELD_STRING, .flags = FIELD_REQUIRED, AT(text[0]), .about = "The VM's."},
-    {"stream", FIELD_STRING, .flags = FIELD_REQUIRED, AT(text[1]), .about = "stdout, stderr, console."},
-    {"line", FIELD_STRING, .flags = FIELD_REQUIRED, AT(text[2])},
-    {"timestamp", FIELD_STRING, .flags = FIELD_REQUIRED, AT(text[3]), .about = "Empty for console lines."},
-};
-static const struct schema line_schema = {"line", sizeof(struct mcp_args), line_fields, ARRAY_LEN(line_fields)};
-
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
 #define VMS         "/api/v1/vms"
@@ -153,7 +144,7 @@ const struct mcp_tool mcp_tools[] = {
                        "Read the last lines that a VM's workload wrote, or its console where no agent "
                        "answers.",
                        READ, "GET", VMS "/{name}/logs", .args = &logs_args_schema, .shape = ROUTE_LINES, .key = "lines",
-                       .line = &line_schema)},
+                       .line = &log_line_schema)},
     {"create_deployment",
      TOOL("Create a deployment", "Create a group of equal VMs, keep it at its number, and wait until all are ready.",
           MCP_PROGRESS, "POST", DEPLOYMENTS, .args = &deployment_wait_args_schema, .body = &deployment_schema)},

@@ -69,8 +69,14 @@ static json_t *components(void)
 
 static json_t *content(const char *what)
 {
-    if (strchr(what, '/')) return json_pack("{s:{s:{s:s}}}", what, "schema", "type", "string");
-    return json_pack("{s:{s:o}}", JSON_TYPE, "schema", schema_ref(what));
+    const char *item = strchr(what, ' ');
+    size_t n = item ? (size_t)(item - what) : strlen(what);
+    json_t *text;
+
+    if (!strchr(what, '/')) return json_pack("{s:{s:o}}", JSON_TYPE, "schema", schema_ref(what));
+    text = json_pack("{s:{s:s}}", "schema", "type", "string");
+    if (item) set(text, "x-volant-item", schema_ref(item + 1));
+    return json_pack("{s%:o}", what, n, text);
 }
 
 static json_t *response(const char *reply)

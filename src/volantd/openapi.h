@@ -22,8 +22,9 @@ struct api_operation {
     const struct api_parameter *parameters; /* up to one without a name; NULL: none */
     const char *body;                       /* component of the request; NULL: none */
     bool body_optional;
-    unsigned status;       /* of success */
-    const char *reply;     /* component; "[X]": an array of X; a content type for what is no JSON; NULL: no body */
+    unsigned status;   /* of success */
+    const char *reply; /* component; "[X]": an array of X; NULL: no body; a content type for what is no JSON: "a/b", or
+                        * "a/b X" where it is made of X */
     unsigned other_status; /* a second success, such as 202 for "still at it", with other_reply; 0: none */
     const char *other_reply;
 };

@@ -2,6 +2,7 @@
 /* Bodies and replies by name: the field tables that decode or encode them; JSON where a table cannot say it. */
 #include "model/deployment.h"
 #include "volantd/api.h"
+#include "volantd/lines.h"
 #include "volantd/openapi.h"
 
 #define JSON(...) #__VA_ARGS__
@@ -248,6 +249,8 @@ const struct api_component api_components[] = {
     {"PruneResult", .json = pruned_json},
     {"VersionedConfig", .schema = &versioned_config_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
     {"ConfigVersion", .schema = &config_version_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
+    {"VMEvent", .schema = &event_schema, .use = SCHEMA_OUTPUT},
+    {"LogLine", .schema = &log_line_schema, .use = SCHEMA_OUTPUT},
     {"Deployment", .schema = &deployment_view_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
     {"DeploymentVersion", .schema = &deployment_version_schema, .use = SCHEMA_OUTPUT, .refs = {{"config", "Config"}}},
 };

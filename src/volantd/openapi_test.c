@@ -96,6 +96,7 @@ static void what_a_route_replies(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(config, "plugin"), "type")), "string");
     assert_int_equal(json_object_size(json_object_get(config, "manifest")), 1); /* an object, and that is all */
     assert_true(!none && !text && !empty);
+    assert_null(openapi_reply("GET", "/api/v1/vms/{name}/config/"));
 }
 
 static void patterns_of_paths(void **state)
@@ -114,6 +115,21 @@ static void patterns_of_paths(void **state)
                         "^sha256:[0-9a-f]{64}$");
 }
 
+static void what_streams_are_made_of(void **state)
+{
+    static const struct api_route routes[] = {{"GET", "/api/v1/events/vms", events_get, BODY_KEPT}};
+    json_auto_t *j = openapi_document(routes, 1, "http://a");
+    const char *type = NULL, *item = NULL;
+
+    (void)state;
+    assert_int_equal(json_unpack(j, "{s:{s:{s:{s:{s:{s:{s:{s:{s:s}, s:{s:s}}}}}}}}}", "paths", "/api/v1/events/vms",
+                                 "get", "responses", "200", "content", "text/event-stream", "schema", "type", &type,
+                                 "x-volant-item", "$ref", &item),
+                     0);
+    assert_string_equal(type, "string");
+    assert_string_equal(item, "#/components/schemas/VMEvent");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -123,6 +139,7 @@ int main(void)
         cmocka_unit_test(the_form_of_a_route),
         cmocka_unit_test(what_a_route_replies),
         cmocka_unit_test(patterns_of_paths),
+        cmocka_unit_test(what_streams_are_made_of),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@ import re
 import socket
 
 import appliance
+import jsonschema
 import pytest
 import volant
 from test_contract import (CONFIG, CONFIG_MORE, DEPLOYMENT, LIST, OBJECT, TEXT, TIME, TRUTH, VM, VM_MORE, WHOLE, config_is,
@@ -358,6 +359,9 @@ def test_an_event_on_the_wire(host):
         assert list(event)[:3] == ["type", "name", "status"] and "" not in [event.get("message"), event.get("ip_address")]
         seen.append(event)
     connection.close()
+    schemas = good(host.api("GET", "/openapi"))["components"]["schemas"]  # which tell of events too
+    for event in seen:
+        jsonschema.validate(event, schemas["VMEvent"] | {"additionalProperties": False})
     assert [(e["type"], e["status"], e["message"]) for e in seen if e["type"] != "VM_STOPPING"] == [  # which is ours
         ("VM_CREATED", "starting", "vm record created"), ("VM_RUNNING", "running", "vm running"),
         ("VM_STOPPED", "stopped", "vm stopped"), ("VM_DELETED", "stopped", "vm deleted")]
