@@ -2,6 +2,7 @@
 /* Where volantd is to be found, and what it is talked to with. */
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/io.h"
 #include "base/path.h"
@@ -80,11 +81,17 @@ static int find_token(struct api_address *a, struct vl_error *err)
     return take_token(read, "what is in VOLANT_API_TOKEN_FILE", a, err);
 }
 
+/* The address itself: "127.0.0.1.example" is a name like any other, and anybody's. */
 static bool is_loopback(const char *base)
 {
     const char *host = base + strlen("http://");
+    size_t n = strcspn(host, ":");
+    char name[sizeof("255.255.255.255")];
+    uint32_t addr;
 
-    return str_starts(host, "127.") || str_starts(host, "[::1]:") || str_starts(host, "localhost:");
+    if (str_starts(host, "[::1]:")) return true;
+    if (strf(name, sizeof(name), "%.*s", (int)n, host) < 0) return false;
+    return strcasecmp(name, "localhost") == 0 || (parse_ipv4(name, &addr) == 0 && addr >> 24 == 127);
 }
 
 /* Over a Unix socket none is needed, and in the clear none leaves this host. */

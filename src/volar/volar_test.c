@@ -55,6 +55,40 @@ static void address_bad(void **state)
     }
 }
 
+/* In the clear a token stays on this host. */
+static void token_goes(void **state)
+{
+    static const struct {
+        const char *url;
+        bool sent, refused;
+    } table[] = {
+        {"http://127.0.0.1:7777", true, false},
+        {"http://127.9.9.9", true, false},
+        {"http://LocalHost:80", true, false},
+        {"http://[::1]:80", true, false},
+        {"https://volant.example", true, false},
+        {"unix:///run/volant/volantd.sock", false, false},
+        {"http://volant.example", false, true},
+        {"http://127.0.0.1.volant.example", false, true},
+        {"http://127.volant.example:7777", false, true},
+        {"http://localhost.example:7777", false, true},
+        {"http://128.0.0.1:7777", false, true},
+        {"http://[::2]:7777", false, true},
+    };
+
+    (void)state;
+    assert_int_equal(setenv("VOLANT_API_TOKEN", "volant_0", 1), 0); /* NOLINT(concurrency-mt-unsafe): one thread */
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct api_address a = {0};
+        struct vl_error err = {0};
+        int r = api_address_find(table[i].url, &a, &err);
+
+        if ((r < 0) != table[i].refused || (*a.token != '\0') != table[i].sent) fail_msg("%s", table[i].url);
+        if (r < 0) assert_non_null(strstr(err.msg, "in the clear"));
+    }
+    assert_int_equal(unsetenv("VOLANT_API_TOKEN"), 0); /* NOLINT(concurrency-mt-unsafe): likewise */
+}
+
 static void table_aligns(void **state)
 {
     static const char *const header[] = {"NAME", "IP"};
@@ -212,10 +246,15 @@ static void manifest_refused(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(address_good),        cmocka_unit_test(address_bad),
-        cmocka_unit_test(table_aligns),        cmocka_unit_test(sizes),
-        cmocka_unit_test(body_from_options),   cmocka_unit_test(body_bad_port),
-        cmocka_unit_test(manifest_made_ready), cmocka_unit_test(manifest_refused),
+        cmocka_unit_test(address_good),
+        cmocka_unit_test(address_bad),
+        cmocka_unit_test(token_goes),
+        cmocka_unit_test(table_aligns),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(body_from_options),
+        cmocka_unit_test(body_bad_port),
+        cmocka_unit_test(manifest_made_ready),
+        cmocka_unit_test(manifest_refused),
     };
 
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
