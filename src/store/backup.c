@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "store/migrate.h"
 #include "store/sql_internal.h"
@@ -304,6 +305,52 @@ static int take_over(const char *pending, struct vl_error *err)
     return 0;
 }
 
+/* --- tokens ------------------------------------------------------------------------------------------------------- */
+
+struct keeping {
+    struct store_tx *to;
+    struct vl_error *err;
+    bool begun;
+};
+
+static int keep_token(void *arg, struct token_row *row)
+{
+    struct keeping *k = arg;
+    int r = k->begun ? 0 : sql_script(k->to, "DELETE FROM tokens", k->err);
+
+    k->begun = true;
+    return r < 0 ? r : store_token_insert(k->to, row, k->err);
+}
+
+static int keep_tokens_of(struct store_tx *from, struct store_tx *to, struct vl_error *err)
+{
+    struct keeping keeping = {.to = to, .err = err};
+    struct vl_error unread = {0};
+    int r = sql_script(to, "BEGIN", err);
+
+    if (r < 0) return r;
+    if (store_token_each(from, keep_token, &keeping, &unread) < 0 && *err->msg) return -EIO; /* closing rolls back */
+    if (*unread.msg) log_warn("the tokens of the registry there is cannot be read: those that come back go on");
+    return sql_script(to, *unread.msg ? "ROLLBACK" : "COMMIT", err);
+}
+
+/*
+ * Who may use the API is not what a copy is for: one that was revoked since it was taken stays so, and one that was
+ * made since goes on. Only where there are none do those of the copy come back, and where nobody can read them.
+ */
+static int keep_tokens(const char *path, const char *pending, int64_t deadline_ms, struct vl_error *err)
+{
+    auto_(reader_done) struct store_tx from = {0}, to = {0};
+    struct vl_error own = {0};
+    int r;
+
+    if (!there(path, "") || open_reader(path, SQLITE_OPEN_READONLY, &deadline_ms, &from, &own) < 0) return 0;
+    if ((r = open_reader(pending, SQLITE_OPEN_READWRITE, &deadline_ms, &to, err)) < 0) return r;
+    own = (struct vl_error){0};
+    if ((r = keep_tokens_of(&from, &to, &own)) < 0 && err) *err = own;
+    return r;
+}
+
 int store_restore_pending(const char *path, int64_t deadline_ms, char **ret_kept, struct vl_error *err)
 {
     char pending[PATH_MAX_BYTES], kept[PATH_MAX_BYTES];
@@ -316,8 +363,8 @@ int store_restore_pending(const char *path, int64_t deadline_ms, char **ret_kept
         (void)vl_wrap(err, "it cannot be put back; remove it to go on with the database there is");
         return r;
     }
-    if ((r = take_over(pending, err)) < 0 || (r = kept_name(path, kept, err)) < 0 ||
-        (r = replace(path, pending, kept, err)) < 0)
+    if ((r = keep_tokens(path, pending, deadline_ms, err)) < 0 || (r = take_over(pending, err)) < 0 ||
+        (r = kept_name(path, kept, err)) < 0 || (r = replace(path, pending, kept, err)) < 0)
         return r;
     if (!(*ret_kept = strdup(there(kept, "") ? kept : ""))) return vl_fail_errno(err, ENOMEM, "restore");
     return 1;

@@ -107,6 +107,72 @@ static void a_copy_is_put_back(void **state)
     assert_false(there(".restore"));
 }
 
+static void add_token(const char *name)
+{
+    char sql[200];
+
+    assert_true(strf(sql, sizeof(sql),
+                     "INSERT INTO tokens (name, role, hash, created_ms) VALUES ('%s', 'admin', hex(randomblob(32)), 1)",
+                     name) > 0);
+    if (testdb_run(&db, test_script, sql) < 0) fail_msg("%s", db.err.msg);
+}
+
+static int64_t tokens(const char *like)
+{
+    char sql[120];
+
+    assert_true(strf(sql, sizeof(sql), "SELECT count(*) FROM tokens WHERE name LIKE '%s'", like) > 0);
+    return testdb_number(&db, sql);
+}
+
+/* One that was revoked since the copy was taken would open the door again. */
+static void tokens_are_those_of_now(void **state)
+{
+    (void)state;
+    add_token("revoked");
+    add_token("stays");
+    copy_then_more();
+    assert_int_equal(testdb_run(&db, test_script, "DELETE FROM tokens WHERE name = 'revoked'"), 0);
+    add_token("later");
+    testdb_close(&db);
+    moves(".new", ".restore");
+    assert_true(restores());
+    testdb_open(&db);
+    assert_int_equal(plugins(), 1);
+    assert_int_equal(tokens("revoked"), 0);
+    assert_int_equal(tokens("stays"), 1);
+    assert_int_equal(tokens("later"), 1);
+}
+
+static void tokens_come_back_where_there_are_none(void **state)
+{
+    (void)state;
+    add_token("one");
+    copy_then_more();
+    assert_int_equal(testdb_run(&db, test_script, "DELETE FROM tokens"), 0);
+    testdb_close(&db);
+    moves(".new", ".restore");
+    assert_true(restores());
+    testdb_open(&db);
+    assert_int_equal(tokens("one"), 1);
+}
+
+static void tokens_come_back_where_the_database_is_damaged(void **state)
+{
+    auto_close int fd = -1;
+
+    (void)state;
+    add_token("one");
+    copy_then_more();
+    testdb_close(&db);
+    assert_true((fd = open(db.path, O_WRONLY | O_CLOEXEC)) >= 0);
+    assert_int_equal(ftruncate(fd, 5000), 0);
+    moves(".new", ".restore");
+    assert_true(restores());
+    testdb_open(&db);
+    assert_int_equal(tokens("one"), 1);
+}
+
 /* Wherever it was cut off, the next one comes to the same end, and the old database is whole beside the new one. */
 static void goes_on_where_it_was_cut_off(void **state)
 {
@@ -285,6 +351,9 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_copy_is_put_back, make, drop),
+        cmocka_unit_test_setup_teardown(tokens_are_those_of_now, make, drop),
+        cmocka_unit_test_setup_teardown(tokens_come_back_where_there_are_none, make, drop),
+        cmocka_unit_test_setup_teardown(tokens_come_back_where_the_database_is_damaged, make, drop),
         cmocka_unit_test_setup_teardown(goes_on_where_it_was_cut_off, make, drop),
         cmocka_unit_test_setup_teardown(bad_copies_change_nothing, make, drop),
         cmocka_unit_test_setup_teardown(no_former_database_is_written_over, make, drop),

@@ -47,7 +47,8 @@ int store_restore_at_next_open(const char *path, const char *copy, struct vl_err
 /*
  * Before store_open: puts `path`.restore in place, if there is one and it is good: 1, and *ret_kept is the caller's,
  * what the database that was there is called now: `path`.before-restore, or with .1, .2 if there are earlier ones; "":
- * there was none. May be cut off at any moment and goes on the next time. 0: nothing to put back.
+ * there was none. May be cut off at any moment and goes on the next time. 0: nothing to put back. The tokens stay those
+ * of the database that was there, unless it has none.
  */
 int store_restore_pending(const char *path, int64_t deadline_ms, char **ret_kept, struct vl_error *err);
 /* Whether a database that was replaced so is still beside it: somebody may want to go back. */
