@@ -238,6 +238,14 @@ static bool refused(struct exchange *x, const char *method)
     return true;
 }
 
+/* Whatever was refused before its length was looked at. */
+static bool announces_body(const struct exchange *x)
+{
+    const char *length = header(x, "Content-Length");
+
+    return (length && !str_eq(length, "0")) || header(x, "Transfer-Encoding");
+}
+
 enum MHD_Result exchange_begin(struct exchange *x, struct conn *c, const char *method)
 {
     x->conn = c;
@@ -246,8 +254,7 @@ enum MHD_Result exchange_begin(struct exchange *x, struct conn *c, const char *m
     c->exchange = x;
     conn_deadline(c, BODY_MS);
     if (!refused(x, method)) return MHD_YES;
-    if (x->req.body_length > 0 || header(x, "Transfer-Encoding"))
-        return send_reply(x); /* and close: no upload, please */
+    if (announces_body(x)) return send_reply(x); /* and close: no upload, please */
     x->dispatched = x->answered = true;
     return MHD_YES;
 }

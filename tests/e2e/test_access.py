@@ -159,6 +159,19 @@ def test_both_headers_do(guarded):
     assert token not in guarded.logged()
 
 
+def test_refused_before_the_body(guarded):
+    """By the head alone, whatever follows it: nobody without a token has anything kept."""
+    head = ("PUT /api/v1/blobs/sha256:" + "0" * 64 + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer volant_0\r\n")
+    for more in ("Content-Length: 100000000\r\n", "Content-Length: 5\r\nExpect: 100-continue\r\n",
+                 "Transfer-Encoding: chunked\r\n"):
+        with socket.create_connection(("127.0.0.1", guarded.port), 10) as s:
+            s.sendall((head + more + "\r\n").encode())
+            answer = b""
+            while data := s.recv(4096):  # which closes
+                answer += data
+            assert answer.startswith(b"HTTP/1.1 401 ") and b"Connection: close" in answer
+
+
 READ, OPERATE, ADMIN = range(3)
 NEEDS = [
     ("GET", "/healthz", None, READ), ("GET", "/api/v1/vms", None, READ), ("GET", "/api/v1/plugins", None, READ),
