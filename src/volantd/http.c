@@ -126,7 +126,7 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 
 void http_drop(struct http *h, const char *caller, const struct api_req *but)
 {
-    for (struct conn *c = h->conns; c; c = c->next)
+    for (struct conn *c = h ? h->conns : NULL; c; c = c->next)
         if (c->exchange && &c->exchange->req != but && str_eq(c->exchange->req.caller, caller))
             (void)shutdown(c->fd, SHUT_RDWR); /* the library sees the end and cleans up */
 }

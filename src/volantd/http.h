@@ -22,7 +22,7 @@ int http_listen(struct http *h, int fd, const struct tls *tls, struct vl_error *
 #define HTTP_LISTENERS_MAX 2
 /* Connections of each listener; more are answered with 503 at once. Readers of events are 1100 of them. */
 #define HTTP_CONNS_MAX 1536
-/* Ends the connections on which a token has something open, but for one request: it was revoked. */
+/* Ends the connections on which a token has something open, but for one request: it was revoked. NULL is fine. */
 void http_drop(struct http *h, const char *caller, const struct api_req *but);
 /* Closes the listeners, answers requests that wait with 503, gives clients a moment to read, closes. NULL is fine. */
 void http_free(struct http *h);

@@ -251,7 +251,7 @@ static void status_line(void *arg, char *buf, size_t size)
 
 static void drop_caller(struct api *api, const char *caller, const struct api_req *but)
 {
-    http_drop(container_of(api, struct daemon, api)->http, caller, but);
+    http_drop(container_of(api, struct daemon, api)->http, caller, but); /* none any more, where we stop meanwhile */
 }
 
 /* The sockets stay the process's: each round serves copies. */
@@ -355,7 +355,7 @@ static void daemon_close(struct daemon *d)
         sockets_close(d->sockets); /* our socket's file goes while its folder is locked */
     }
     systemd_free(d->systemd);
-    http_free(d->http);
+    http_free(take_ptr(d->http)); /* what is on its way into the store may come back and ask for it */
     deploy_free(d->deploy);
     engine_free(d->engine);
     pool_free(d->pool);

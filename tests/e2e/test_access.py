@@ -3,7 +3,9 @@
 import http.client
 import json
 import os
+import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 
@@ -278,6 +280,26 @@ def test_revoking_ends_what_is_open(guarded):
             pass
     stream.close()
     other.close()
+
+
+def test_a_token_revoked_while_volantd_stops():
+    """What waits for the store then is done before the end, and asks for nothing that has gone already."""
+    with TcpHost() as host:
+        host.token("ops", "admin")
+        host.token("ci", "read")
+        other = sqlite3.connect(host.inside("state.db"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # volantd's turn comes afterwards
+        asking = volant.UnixConnection(host.socket, 20)
+        asking.request("DELETE", "/api/v1/tokens/ci")
+        assert host.api("DELETE", "/api/v1/tokens/ci").status == 404  # it is on its way
+        host.process.send_signal(signal.SIGTERM)
+        assert asking.getresponse().status == 503  # volantd stops
+        asking.close()
+        other.execute("COMMIT")
+        other.close()
+        assert host.process.wait(20) == 0, host.logged()
+        host.start()
+        assert [t["name"] for t in host.api("GET", "/api/v1/tokens").json] == ["ops"]
 
 
 def test_a_key_of_the_settings():
