@@ -269,13 +269,15 @@ bool access_secure(const struct access *a, const struct api_req *req)
     return proto ? strcasecmp(proto, "https") == 0 : req->peer.tls;
 }
 
-static bool admit_address(const struct access *a, struct api_req *req)
+/* Where the client itself is. */
+static bool admit_address(const struct access *a, struct api_req *req, bool *ret_here)
 {
     struct net_addr addr = req->peer.addr;
     const char *list = by_proxy(a, req) ? last_header(req, "X-Forwarded-For") : NULL;
 
     if (list && forwarded(a, list, &addr) < 0) return refuse(req, 403, "invalid client IP");
     if (a->rules->allow.len > 0 && !cidrs_have(&a->rules->allow, &addr)) return refuse(req, 403, "access denied");
+    *ret_here = req->peer.loopback && (!list || net_addr_is_loopback(&addr));
     return true;
 }
 
@@ -370,9 +372,10 @@ static bool admit_token(const struct access *a, struct api_req *req, bool wanted
 bool access_admit(const struct access *a, struct api_req *req)
 {
     const char *host = api_req_header(req, "Host"), *origin = api_req_header(req, "Origin");
+    bool here = !req->peer.tcp;
     enum cross cross;
 
-    if (req->peer.tcp && (!admit_address(a, req) || !admit_host(a, req, host))) return false;
+    if (req->peer.tcp && (!admit_address(a, req, &here) || !admit_host(a, req, host))) return false;
     if ((cross = cross_of(a, req, host, origin)) == CROSS_REFUSED)
         return refuse(req, 403, "requests of web pages from elsewhere (Origin header) are refused, see --cors-origins");
     if (cross != CROSS_NOT && strlen(origin) < ORIGIN_MAX) add_cors(req, cross, origin);
@@ -380,7 +383,7 @@ bool access_admit(const struct access *a, struct api_req *req)
         (void)api_empty(req, 204);
         return false;
     }
-    return admit_token(a, req, cross == CROSS_ANY || (req->peer.tcp && (!req->peer.loopback || access_has_tokens(a))));
+    return admit_token(a, req, cross == CROSS_ANY || !here || (req->peer.tcp && access_has_tokens(a)));
 }
 
 bool access_allows(struct api_req *req, enum api_role wanted)

@@ -4,7 +4,7 @@
  * TCP a request is looked at in this order: the client's address (allowed networks; forwarding headers count only from
  * proxies that were named), the Host header (a page whose name was rebound to this host names itself), the Origin
  * header (web pages from elsewhere), and its token, whose role says what it may do. On loopback no token is needed
- * until there is one; on other addresses always.
+ * until there is one; on other addresses, and for clients that a proxy on this host brings from there, always.
  *
  * A token is sent as `Authorization: Bearer TOKEN` (RFC 6750) or as `X-Volant-API-Key: TOKEN`, never in a URL. Only
  * their SHA-256 is kept, in the table `tokens`.

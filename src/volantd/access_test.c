@@ -287,14 +287,29 @@ static void proxies_that_were_named_are_believed(void **state)
     (void)state;
     assert_int_equal(cidrs_parse("10.0.0.0/8", "ALLOW", &rules.allow, &err), 0);
     assert_int_equal(cidrs_parse("127.0.0.1,192.0.2.0/24", "PROXIES", &rules.proxies, &err), 0);
-    assert_int_equal(from_through(a, "127.0.0.1", "10.1.2.3", NULL), 0);
-    assert_int_equal(from_through(a, "127.0.0.1", "11.1.2.3, 10.1.2.3 , 192.0.2.9", NULL), 0);
+    assert_int_equal(from_through(a, "127.0.0.1", "10.1.2.3", NULL), 401); /* its network may, and it has no token */
+    assert_int_equal(from_through(a, "127.0.0.1", "11.1.2.3, 10.1.2.3 , 192.0.2.9", NULL), 401);
     assert_int_equal(from_through(a, "127.0.0.1", "10.1.2.3, 11.1.2.3", NULL), 403); /* what the client claimed */
     assert_int_equal(from_through(a, "127.0.0.1", "10.1.2.3", "11.1.2.3"), 403);
     assert_int_equal(from_through(a, "127.0.0.1", NULL, NULL), 403);
     assert_int_equal(from_through(a, "127.0.0.1", "unknown", NULL), 403);
     assert_int_equal(from_through(a, "127.0.0.1", "10.1.2.3,", NULL), 403);
     assert_int_equal(from_through(a, "127.0.0.1", "[fd00::1]", NULL), 403);
+    access_rules_done(&rules);
+}
+
+static void whom_a_proxy_brings_from_elsewhere_needs_a_token(void **state)
+{
+    struct access_rules rules = {0};
+    auto_(access_freep) struct access *a = make(&rules);
+    struct vl_error err = {0};
+
+    (void)state;
+    assert_int_equal(cidrs_parse("127.0.0.1", "PROXIES", &rules.proxies, &err), 0);
+    assert_int_equal(from_through(a, "127.0.0.1", NULL, NULL), 0);
+    assert_int_equal(from_through(a, "127.0.0.1", "127.0.0.9", NULL), 0);
+    assert_int_equal(from_through(a, "127.0.0.1", "192.0.2.9", NULL), 401);
+    assert_int_equal(from_through(a, "127.0.0.1", "127.0.0.1, 192.0.2.9, 127.0.0.1", NULL), 401);
     access_rules_done(&rules);
 }
 
@@ -428,6 +443,7 @@ int main(void)
         cmocka_unit_test(what_is_no_origin_is_refused),
         cmocka_unit_test(only_allowed_networks_pass),
         cmocka_unit_test(proxies_that_were_named_are_believed),
+        cmocka_unit_test(whom_a_proxy_brings_from_elsewhere_needs_a_token),
         cmocka_unit_test(a_proxy_says_whether_the_client_speaks_tls),
         cmocka_unit_test(loopback_needs_a_token_once_there_is_one),
         cmocka_unit_test(a_role_may_what_those_before_it_may),

@@ -321,8 +321,10 @@ def test_networks():
         assert refused.status == 403 and refused.json == {"error": "access denied"}
         assert host.api("GET", "/healthz").status == 200
     with TcpHost("--allow-cidr", "10.0.0.0/8", "--proxies", "127.0.0.1") as host:
-        assert host.tcp("GET", "/healthz", X_Forwarded_For="10.0.0.1").status == 200
-        assert host.tcp("GET", "/healthz", X_Forwarded_For="10.0.0.1, 192.0.2.1").status == 403
+        assert host.tcp("GET", "/healthz", X_Forwarded_For="10.0.0.1").status == 401  # it is not on this host
+        token = host.token("ops", "admin")
+        assert host.tcp("GET", "/healthz", token=token, X_Forwarded_For="10.0.0.1").status == 200
+        assert host.tcp("GET", "/healthz", token=token, X_Forwarded_For="10.0.0.1, 192.0.2.1").status == 403
         assert host.tcp("GET", "/healthz", X_Forwarded_For="me").json == {"error": "invalid client IP"}
         two = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
         with socket.create_connection(("127.0.0.1", host.port), 5) as s:
