@@ -54,7 +54,8 @@ struct artifact_source {
  * text has the URL as url_public shows it.
  */
 int artifact_fetch(struct artifacts *a, const char *hex, const struct artifact_source *source, struct vl_error *err);
-/* A URL as logs and messages show it: without user, password and query, which may be secrets; escaped, cut. */
+/* A URL as logs and messages show it: without user, password and query, which may be secrets; escaped, cut. "(no URL)".
+ */
 void url_public(const char *url, char *buf, size_t size);
 
 /*

@@ -16,12 +16,13 @@
 #include "base/io.h"
 #include "base/proc.h"
 
-#define CHUNK      (128UL * 1024)
-#define PIPE_BYTES (1 << 20)
-#define GRACE_MS   1000
-#define LATE_MS    5000 /* the child has the same deadline and a better word for why */
-#define WORDS_MAX  1024
-#define SIZE_LINE  32
+#define SCHEME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-."
+#define CHUNK        (128UL * 1024)
+#define PIPE_BYTES   (1 << 20)
+#define GRACE_MS     1000
+#define LATE_MS      5000 /* the child has the same deadline and a better word for why */
+#define WORDS_MAX    1024
+#define SIZE_LINE    32
 enum { NOT_NOW = 3, NOT_EVER = 4 }; /* exit codes of volant-fetch */
 
 struct fetching {
@@ -46,11 +47,15 @@ static void fetching_done(struct fetching *f)
 
 void url_public(const char *url, char *buf, size_t size)
 {
-    const char *rest = strstr(url, "://"), *at;
+    const char *rest = url + strspn(url, SCHEME_BYTES), *at;
     auto_free char *shown = NULL;
     size_t n;
 
-    rest = rest ? rest + 3 : url;
+    if (!str_starts(rest, "://")) {
+        (void)escape_printable(buf, size, "(no URL)", strlen("(no URL)"));
+        return;
+    }
+    rest += 3;
     n = strcspn(rest, "/?#");
     at = memrchr(rest, '@', n);
     /* What follows '?' may be a signature. */

@@ -132,9 +132,10 @@ static void urls_are_shown_without_secrets(void **state)
         {"http://user@host", "http://host"},
         {"http://host?x@y", "http://host"},
         {"http://host/@a", "http://host/@a"},
-        {"user:secret@host/x", "host/x"},
+        {"user:secret@host/x", "(no URL)"},
         {"http://h/\x1b[0m", "http://h/\\x1b[0m"},
-        {"", ""},
+        {"x?key=secret://y", "(no URL)"},
+        {"", "(no URL)"},
         {"://", "://"},
     };
     char shown[64];
