@@ -71,7 +71,7 @@ static const struct setting table[] = {
     {"VOLANT_SUBNET", "subnet", "CIDR", SET_SUBNET, offsetof(struct settings, subnet), .def = "192.168.127.0/24",
      .help = "Network of the VMs: gateway .1, VMs from .10 on"},
     {"VOLANT_UID_BASE", "uid-base", "N", SET_NUMBER, offsetof(struct settings, uid_base), 65536, 4000000000, "2000000",
-     "A VM runs as user N + its id, where volantd is root"},
+     "A VM runs as user N + its id, volant-fetch as N, where volantd is root"},
     {"VOLANT_CGROUP", "cgroup", "WHERE", SET_CGROUP, offsetof(struct settings, cgroup), .def = "auto",
      .help =
          "A cgroup for each VM: auto, below volantd's own where that was delegated to it; a cgroup v2 folder; or off"},
