@@ -38,6 +38,10 @@ check-all: all kernel ## All tests: also sanitizers, lint and the long ones
 conformance: all kernel ## MCP against its conformance suite and official clients, which npm fetches
 	@$(PYTHON) scripts/run-checks --build $(BUILD) conformance
 
+.PHONY: fuzz-api
+fuzz-api: all ## 10,000 cases of schemathesis, which pip fetches, against a volantd (some minutes)
+	@VOLANT_BUILD_DIR=$(abspath $(BUILD)) tests/fuzz/api
+
 .PHONY: format
 format: ## Format the C and C++ sources as CI wants them
 	@find src tests examples -name '*.[ch]' -o -name '*.cc' | xargs clang-format-14 -i
