@@ -379,8 +379,8 @@ static void a_kept_text_is_never_stale(void **state)
     const char *first = vm_text_of(&kept, &v);
     char **const texts[] = {&v.status,      &v.runtime,        &v.plugin,        &v.reason, &v.ip_address,
                             &v.mac_address, &v.kernel_cmdline, &v.serial_socket, &v.health, &v.deployment};
-    int64_t *const numbers[] = {&v.id,        &v.revision,   &v.restarts,   &v.pid,       &v.cpu_cores,
-                                &v.memory_mb, &v.created_ms, &v.updated_ms, &v.started_ms};
+    int64_t *const numbers[] = {&v.id,        &v.disk_mb,   &v.revision,   &v.restarts,   &v.pid,
+                                &v.cpu_cores, &v.memory_mb, &v.created_ms, &v.updated_ms, &v.started_ms};
 
     (void)state;
     assert_non_null(first);
