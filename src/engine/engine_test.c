@@ -349,6 +349,48 @@ static void what_is_asked_last(void **state)
     assert_int_equal(ask(h, "silent", engine_vm_delete).r, 0);
 }
 
+static void on_prune(void *arg, int r, const struct vl_error *err, const struct artifact_use *items, size_t n)
+{
+    (void)r;
+    (void)err;
+    (void)items;
+    (void)n;
+    *(bool *)arg = true;
+}
+
+static int run_slowly(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    (void)op;
+    (void)tx;
+    (void)err;
+    pause_ms(300);
+    return 0;
+}
+
+static void slow_done(struct store_op *op, int r, const struct vl_error *err)
+{
+    (void)op;
+    (void)r;
+    (void)err;
+}
+
+/* What is read of the registry comes back when there are no workers any more. */
+static void ends_while_pruning(void **state)
+{
+    struct host *h = *state;
+    struct store_op slow = {.run = run_slowly, .done = slow_done};
+    bool answered = false;
+
+    store_post(h->store, &slow);
+    assert_int_equal(engine_prune(h->engine, PRUNE_ALL, false, on_prune, &answered, NULL), 0);
+    assert_int_equal(loop_step(h->loop, 200), 0); /* the worker has listed the folder */
+    engine_end(h);
+    assert_int_equal(loop_step(h->loop, 0), 0);
+    assert_false(answered);
+    assert_true(artifact_present(h->artifacts, h->hex, NULL));
+    engine_begin(h);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
@@ -365,6 +407,7 @@ int main(int argc, char **argv)
         ENGINE_TEST(plugin_goes_while_creating),
         ENGINE_TEST(forgotten_requests_are_not_answered),
         ENGINE_TEST(what_is_asked_last),
+        ENGINE_TEST(ends_while_pruning),
     };
 
     int code;

@@ -167,7 +167,7 @@ static void mentions_done(struct store_op *op, int r, const struct vl_error *err
         if (!u->removable || p->dry) continue;
         artifact_release_after(p->engine, checksum, p->what == PRUNE_ALL ? -1 : ARTIFACT_ORPHAN_S);
     }
-    if (p->dry)
+    if (p->dry || p->engine->closing) /* the lane has ended before the store */
         prune_end(p, 0, err);
     else
         go_on(p, removed_run, removed_done); /* behind the removals */
