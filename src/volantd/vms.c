@@ -142,7 +142,7 @@ enum api_end vm_delete(struct api *api, struct api_req *req, struct vl_error *er
     int64_t updated_ms = 0;
     char shown[QUOTED_SIZE];
 
-    if (as_of && vm_time_parse(as_of, &updated_ms) < 0) {
+    if (as_of && (vm_time_parse(as_of, &updated_ms) < 0 || updated_ms == 0)) { /* 0 would be no condition */
         vl_fail(err, VL_INVALID, "parameter 'updated_at' is %s: write the time that the VM has there",
                 quoted(as_of, shown));
         return API_FAILED;
