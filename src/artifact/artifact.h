@@ -34,8 +34,11 @@ int artifact_put_write(struct artifact_put *p, const void *data, size_t n, struc
 int artifact_put_finish(struct artifact_put *p, struct vl_error *err);
 void artifact_put_abort(struct artifact_put *p); /* NULL is fine */
 DEFINE_AUTO(struct artifact_put *, artifact_put_abort)
-/* A whole file of the host's (already judged allowed), by descriptor, from its start; the offset is moved. */
-int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_error *err);
+/*
+ * A whole file of the host's (already judged allowed), by descriptor, from its start; the offset is moved. stop_fd
+ * readable: VL_UNAVAILABLE; -1: never.
+ */
+int artifact_put_fd(struct artifacts *a, const char *hex, int fd, int stop_fd, struct vl_error *err);
 
 /* Where an artifact is to be had. */
 struct artifact_source {

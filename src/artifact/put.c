@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Receiving blobs: hashed while they are written, renamed into place only if the digest is right. */
 #include <openssl/evp.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "artifact/internal.h"
@@ -95,12 +96,19 @@ int artifact_put_finish(struct artifact_put *p, struct vl_error *err)
     return r;
 }
 
-int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_error *err)
+static bool is_stopped(int stop_fd)
+{
+    struct pollfd p = {.fd = stop_fd, .events = POLLIN};
+
+    return stop_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+int artifact_put_fd(struct artifacts *a, const char *hex, int fd, int stop_fd, struct vl_error *err)
 {
     auto_(artifact_put_abortp) struct artifact_put *p = NULL;
     auto_free char *buf = malloc(CHUNK);
     struct stat st;
-    ssize_t n;
+    ssize_t n = 0;
     int r;
 
     if (!buf) return vl_fail_errno(err, ENOMEM, "copy artifact");
@@ -110,8 +118,11 @@ int artifact_put_fd(struct artifacts *a, const char *hex, int fd, struct vl_erro
     r = artifact_put_begin(a, hex, (uint64_t)st.st_size, &p, err);
     if (r < 0 || !p) return r;
     if (lseek(fd, 0, SEEK_SET) < 0) return vl_fail_errno(err, errno, "read artifact %s", hex);
-    while ((n = read(fd, buf, CHUNK)) > 0)
+    /* One that grows meanwhile is another one, as its digest will tell: it is not run after. */
+    while (p->size <= (uint64_t)st.st_size && (n = read(fd, buf, CHUNK)) > 0) {
+        if (is_stopped(stop_fd)) return vl_fail(err, VL_UNAVAILABLE, "volantd is stopping: install it again later");
         if ((r = artifact_put_write(p, buf, (size_t)n, err)) < 0) return r;
+    }
     if (n < 0) return vl_fail_errno(err, errno, "read artifact %s", hex);
     return artifact_put_finish(take_ptr(p), err);
 }

@@ -2,6 +2,7 @@
 #include "artifact/testdir.h"
 
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -117,10 +118,21 @@ static void another_digest_leaves_nothing(void **state)
     auto_close int fd = testdir_file("abd", 3);
 
     (void)state;
-    fails_with(artifact_put_fd(dir.a, ABC, fd, &dir.err), dir, VL_INVALID, ABC);
+    fails_with(artifact_put_fd(dir.a, ABC, fd, -1, &dir.err), dir, VL_INVALID, ABC);
     assert_non_null(
         strstr(dir.err.msg, "a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9")); /* "abd" */
     assert_false(artifact_present(dir.a, ABC, NULL));
+    assert_int_equal(testdir_entries(&dir, "sha256") + testdir_entries(&dir, "tmp"), 0);
+}
+
+static void a_copy_ends_when_it_is_told(void **state)
+{
+    const uint64_t one = 1;
+    auto_close int fd = testdir_file("abc", 3), stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    (void)state;
+    assert_int_equal(write(stop, &one, sizeof(one)), sizeof(one));
+    fails_with(artifact_put_fd(dir.a, ABC, fd, stop, &dir.err), dir, VL_UNAVAILABLE, "stopping");
     assert_int_equal(testdir_entries(&dir, "sha256") + testdir_entries(&dir, "tmp"), 0);
 }
 
@@ -147,7 +159,7 @@ static void bad_puts_are_refused(void **state)
     fails_with(artifact_put_begin(dir.a, ABC, (uint64_t)1 << 60, &p, &dir.err), dir, VL_NO_SPACE, dir.path);
     assert_null(p);
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    fails_with(artifact_put_fd(dir.a, ABC, fds[0], &dir.err), dir, VL_INVALID, "no regular file");
+    fails_with(artifact_put_fd(dir.a, ABC, fds[0], -1, &dir.err), dir, VL_INVALID, "no regular file");
     assert_int_equal(close(fds[0]), 0);
     assert_int_equal(close(fds[1]), 0);
     assert_int_equal(testdir_entries(&dir, "tmp"), 0);
@@ -356,12 +368,19 @@ static void what_is_old_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_dir(digests_are_read_in_any_case),       with_dir(a_descriptor_is_digested_from_its_start),
-        with_dir(a_blob_appears_when_it_is_whole),    with_dir(another_digest_leaves_nothing),
-        with_dir(an_aborted_put_leaves_nothing),      with_dir(bad_puts_are_refused),
-        with_dir(a_folder_that_cannot_be_is_refused), with_dir(folders_are_for_others_to_pass),
-        with_dir(leftovers_are_removed_at_open),      with_dir(a_killed_put_is_not_there),
-        with_dir(one_digest_can_be_put_by_many),      with_dir(what_is_old_is_told),
+        with_dir(digests_are_read_in_any_case),
+        with_dir(a_descriptor_is_digested_from_its_start),
+        with_dir(a_blob_appears_when_it_is_whole),
+        with_dir(another_digest_leaves_nothing),
+        with_dir(a_copy_ends_when_it_is_told),
+        with_dir(an_aborted_put_leaves_nothing),
+        with_dir(bad_puts_are_refused),
+        with_dir(a_folder_that_cannot_be_is_refused),
+        with_dir(folders_are_for_others_to_pass),
+        with_dir(leftovers_are_removed_at_open),
+        with_dir(a_killed_put_is_not_there),
+        with_dir(one_digest_can_be_put_by_many),
+        with_dir(what_is_old_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

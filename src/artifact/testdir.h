@@ -62,7 +62,7 @@ static inline void testdir_put(struct testdir *t, const void *data, size_t n, ch
     auto_close int fd = testdir_file(data, n);
 
     assert_int_equal(sha256_fd(fd, hex, NULL, &t->err), 0);
-    if (artifact_put_fd(t->a, hex, fd, &t->err) < 0) fail_msg("%s", t->err.msg);
+    if (artifact_put_fd(t->a, hex, fd, -1, &t->err) < 0) fail_msg("%s", t->err.msg);
 }
 
 #define fails_with(call, t, wanted_kind, part)                                                                         \

@@ -4,7 +4,6 @@
  * from a folder that the host's owner named. Each is brought once, however many want it at the same time.
  */
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -18,7 +17,6 @@
 #define BRING_WIDTH     4 /* at a time, of different ones */
 #define WORKER_IDLE_MS  10000
 #define FETCH_S_DEFAULT 3600
-#define COPY_BYTES      (256ul * 1024)
 #define STALL_S_MAX     30
 
 /* One on its way in. All but job, r and err belong to the loop thread; a worker reads them. */
@@ -137,30 +135,6 @@ static int check_file(const struct bring *b, int fd, struct vl_error *err)
                    (long long)st.st_size, (unsigned long long)room, a->state_dir);
 }
 
-static bool is_stopping(const struct engine *e)
-{
-    struct pollfd stop = {.fd = e->stop_fd, .events = POLLIN};
-
-    return poll(&stop, 1, 0) > 0;
-}
-
-static int copy_all(struct bring *b, int fd, struct vl_error *err)
-{
-    auto_(artifact_put_abortp) struct artifact_put *p = NULL;
-    auto_free char *buf = malloc(COPY_BYTES);
-    ssize_t n;
-    int r;
-
-    if (!buf) return vl_fail_errno(err, ENOMEM, "copy artifact %s", b->hex);
-    if ((r = artifact_put_begin(b->engine->cfg.artifacts, b->hex, (uint64_t)b->size, &p, err)) < 0 || !p) return r;
-    while ((n = read(fd, buf, COPY_BYTES)) > 0) {
-        if ((r = artifact_put_write(p, buf, (size_t)n, err)) < 0) return r;
-        if (is_stopping(b->engine)) return vl_fail(err, VL_UNAVAILABLE, "volantd is stopping: install it again later");
-    }
-    if (n < 0) return vl_fail_errno(err, errno, "read artifact %s", b->hex);
-    return artifact_put_finish(take_ptr(p), err);
-}
-
 static int copy(struct bring *b)
 {
     auto_close int fd = -1;
@@ -168,7 +142,7 @@ static int copy(struct bring *b)
 
     if ((r = open_file(b->engine->cfg.media_dirs, file_path(b->url), &fd, &b->err)) < 0) return r;
     if ((r = check_file(b, fd, &b->err)) < 0) return r;
-    return copy_all(b, fd, &b->err);
+    return artifact_put_fd(b->engine->cfg.artifacts, b->hex, fd, b->engine->stop_fd, &b->err);
 }
 
 static bool is_remote(const char *url)

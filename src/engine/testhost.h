@@ -135,7 +135,7 @@ static inline void put_artifact(struct host *h, const char *archive, char hex[st
     fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_int_equal(sha256_fd(fd, hex, NULL, NULL), 0);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    assert_int_equal(artifact_put_fd(h->artifacts, hex, fd, NULL), 0);
+    assert_int_equal(artifact_put_fd(h->artifacts, hex, fd, -1, NULL), 0);
 }
 
 static inline void put_vmm(struct host *h)
