@@ -10,7 +10,8 @@
 
 #define SHORT_MAX   128
 #define TEXT_LENGTH 4096
-#define ROWS_SHOWN  10000
+#define SHOWN_MAX   (4UL << 20) /* bytes of one answer, about */
+#define ROW_BYTES   512         /* of a row without its texts */
 
 struct request {
     char *version, *name, *kind, *source_url, *checksum, *format, *local_path;
@@ -39,7 +40,8 @@ struct artifact_op {
     struct store_op op;
     struct api_req *req;     /* NULL: nobody waits any more */
     struct artifact_row row; /* what is put, or plugin, version and name of what is looked for; NULL: any */
-    json_t *found;           /* an array; of one alone an object, NULL: none */
+    json_t *found;           /* an array */
+    size_t found_bytes;
     enum api_end (*answer)(struct artifact_op *o, struct vl_error *err); /* NULL: an empty reply of that status */
 };
 
@@ -123,8 +125,13 @@ static json_t *encode(const struct artifact_row *row)
 static int add_row(void *arg, struct artifact_row *row)
 {
     struct artifact_op *o = arg;
+    const char *const texts[] = {row->plugin,     row->version,  row->name,   row->kind,
+                                 row->source_url, row->checksum, row->format, row->local_path};
 
-    if (json_array_size(o->found) >= ROWS_SHOWN) return -E2BIG;
+    o->found_bytes += ROW_BYTES;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        o->found_bytes += strlen(texts[i]);
+    if (o->found_bytes > SHOWN_MAX) return -E2BIG;
     return json_array_append_new(o->found, encode(row)) < 0 ? -ENOMEM : 0;
 }
 
@@ -136,9 +143,11 @@ static int read_run(struct store_op *op, struct store_tx *tx, struct vl_error *e
     if (!(o->found = json_array())) return vl_fail_errno(err, ENOMEM, "artifacts");
     r = store_artifact_each(tx, o->row.plugin, o->row.version, o->row.name, add_row, o, err);
     if (r == -E2BIG)
-        return vl_fail(err, VL_TOO_LARGE,
-                       "plugin '%s' has more than %d artifacts: ask for those of one ?version=", o->row.plugin,
-                       ROWS_SHOWN);
+        return vl_fail(
+            err, VL_TOO_LARGE,
+            "the artifacts of plugin '%s' have more than %lu bytes: ask for those of one ?version=, or delete "
+            "those of earlier ones",
+            o->row.plugin, SHOWN_MAX);
     return r;
 }
 
@@ -266,7 +275,7 @@ enum api_end artifact_put_row(struct api *api, struct api_req *req, struct vl_er
     auto_(op_freep) struct artifact_op *o = op_new(req, put_run, err);
     auto_(request_done) struct request q = {0};
 
-    if (!o || decode(req, &q, err) < 0) return API_FAILED;
+    if (!o || decode(req, &q, err) < 0 || engine_disk_check(api->engine, err) < 0) return API_FAILED;
     if (fill_row(&o->row, &q) < 0) {
         vl_fail_errno(err, ENOMEM, "artifact");
         return API_FAILED;

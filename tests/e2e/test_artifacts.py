@@ -131,6 +131,14 @@ def test_bad_registrations_change_nothing(shared):
     assert rows(shared, "bad") is None
 
 
+def test_more_than_an_answer_may_have(fresh):
+    long = "x" * 4096
+    for n in range(600):
+        register(fresh, "large", version=str(n % 2), artifact_name=str(n), source_url=long, local_path=long)
+    refused(fresh.api("GET", "/api/v1/plugins/large/artifacts"), 413, "large", "version")
+    assert len(rows(fresh, "large", "?version=1")) == 300
+
+
 def test_unknown_members_are_named(shared):
     answer = shared.api("POST", "/api/v1/plugins/warned/artifacts", {"version": "1", "artifact_name": "a", "colour": 1})
     assert answer.status == 201 and "colour" in answer.headers["Volant-Warning"]
