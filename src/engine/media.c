@@ -160,12 +160,12 @@ static void bring_run(struct job *j)
 
 /* --- on the loop -------------------------------------------------------------------------------------------------- */
 
-/* Those who named another place have theirs tried. */
+/* Those who named another place, or another size, have theirs tried. */
 static void tell(struct bring *b, struct medium_waiter *w, int r)
 {
     struct vl_error err = b->err;
 
-    if (r < 0 && !b->engine->closing && !str_eq(w->url, b->url)) {
+    if (r < 0 && !b->engine->closing && (!str_eq(w->url, b->url) || w->size != b->size)) {
         if (medium_bring(b->engine, b->hex, w, &err) == 0) return;
     }
     w->done(w, r, &err);

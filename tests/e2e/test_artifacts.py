@@ -492,6 +492,20 @@ def test_another_url_of_the_same_digest_is_tried(fresh, web):
     has(fresh, DATA)
 
 
+def test_another_size_is_another_file(fresh, web):
+    """Who wrote the right one does not fail with who did not."""
+    opened = threading.Event()
+    web.pages["/image"] = lambda h: (opened.wait(20), h.give(DATA))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        bad = pool.submit(fresh.api, "POST", "/api/v1/plugins", image(web.base + "/image", name="bad", size=5))
+        volant.wait_until(lambda: web.requests, 10)
+        good = pool.submit(fresh.api, "POST", "/api/v1/plugins", image(web.base + "/image", size=len(DATA)))
+        volant.wait_until(lambda: fresh.api("GET", "/healthz").status == 200, 10)
+        opened.set()
+        assert (bad.result().status, good.result().status) == (400, 201)
+    has(fresh, DATA)
+
+
 def begun(host, manifest):
     """POSTs without waiting for the answer: the connection."""
     connection = volant.UnixConnection(host.socket, 30)
