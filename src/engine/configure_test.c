@@ -322,6 +322,9 @@ static void artifacts_go_with_their_manifests(void **state)
     assert_false(gone_after(h, 5));
     keep = false;
     engine_release_artifact(h->engine, checksum);
+    assert_false(gone_after(h, 5)); /* the VM's first version can be had again */
+    assert_int_equal(ask(h, "silent", engine_vm_delete).r, 0);
+    engine_release_artifact(h->engine, checksum);
     assert_true(gone_after(h, 200));
     engine_release_artifact(h->engine, NULL);
     assert_true(artifact_present(h->artifacts, other, NULL));

@@ -282,11 +282,25 @@ static void look_run(struct job *j)
 /* --- on the loop ---------------------------------------------------------------------------------------------------
  */
 
-static void look_done(struct job *j, bool cancelled)
+static int drop_named(void *arg, const char *text)
 {
-    struct drift *d = container_of(j, struct drift, job);
+    struct drift *d = arg;
 
-    if (cancelled || d->engine->closing) return drift_end(d, -ECANCELED, NULL);
+    for (size_t i = 0; i < d->old.len; i++)
+        if (*d->old.items[i] && strcasestr(text, d->old.items[i])) d->old.items[i][0] = '\0';
+    return 0;
+}
+
+static int mentions_run(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    return store_mentions_each(tx, drop_named, container_of(op, struct drift, op), err);
+}
+
+static void mentions_done(struct store_op *op, int r, const struct vl_error *err)
+{
+    struct drift *d = container_of(op, struct drift, op);
+
+    if (r < 0 || d->engine->closing) return drift_end(d, r < 0 ? r : -ECANCELED, err);
     drift_judge(d);
     if (d->r < 0)
         drift_end(d, d->r, &d->err);
@@ -294,6 +308,15 @@ static void look_done(struct job *j, bool cancelled)
         drift_repair(d);
     else
         drift_end(d, 0, NULL);
+}
+
+static void look_done(struct job *j, bool cancelled)
+{
+    struct drift *d = container_of(j, struct drift, job);
+
+    if (cancelled || d->engine->closing) return drift_end(d, -ECANCELED, NULL);
+    d->op = (struct store_op){.run = mentions_run, .done = mentions_done};
+    store_post(d->engine->cfg.store, &d->op);
 }
 
 /* --- the beginning ------------------------------------------------------------------------------------------------ */

@@ -47,7 +47,7 @@ struct drift {
     size_t n_seen;
     struct need *needs;
     size_t n_needs;
-    struct strv old; /* artifacts that nobody has touched for a while */
+    struct strv old; /* artifacts that nobody has touched for a while; "": the registry names it */
     bool unread;     /* then what no VM has may still be somebody's */
 
     struct item *items;

@@ -133,6 +133,7 @@ static void judge_artifacts(struct drift *d)
         struct item *item;
         size_t k = 0;
 
+        if (!*hex) continue;
         while (k < i && !str_eq(d->old.items[k], hex))
             k++;
         SET(checksum, "sha256:%s", hex);

@@ -84,7 +84,7 @@ static bool engine_in_flight(const struct engine *e)
 {
     for (const struct vm *vm = e->vms; vm; vm = vm->next)
         if (vm->busy) return true;
-    return e->drafts || e->plugin_ops || e->drifts || e->histories || e->prunes || e->step_scheduled ||
+    return e->drafts || e->plugin_ops || e->drifts || e->histories || e->prunes || e->releases || e->step_scheduled ||
            e->slots_scheduled;
 }
 

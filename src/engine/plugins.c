@@ -154,11 +154,13 @@ const char *checksum_hex(const char *checksum)
 }
 
 struct release {
+    struct store_op op;
     struct job job;
     struct release *next;
     struct engine *engine;
     char hex[SHA256_HEX + 1];
     int64_t age_s;
+    bool named; /* by an earlier configuration, or by what is registered */
 };
 
 bool artifact_going(const struct engine *e, const char *checksum)
@@ -166,6 +168,16 @@ bool artifact_going(const struct engine *e, const char *checksum)
     for (const struct release *r = e->releases; r; r = r->next)
         if (str_eq(r->hex, checksum_hex(checksum))) return true;
     return false;
+}
+
+static void release_end(struct release *r)
+{
+    struct release **at = &r->engine->releases;
+
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    free(r);
 }
 
 static void release_run(struct job *j)
@@ -183,13 +195,40 @@ static void release_run(struct job *j)
 
 static void release_done(struct job *j, bool cancelled)
 {
-    struct release *r = container_of(j, struct release, job), **at = &r->engine->releases;
-
     (void)cancelled; /* a file too many does no harm */
-    while (*at != r)
-        at = &(*at)->next;
-    *at = r->next;
-    free(r);
+    release_end(container_of(j, struct release, job));
+}
+
+static void release_go(struct release *r)
+{
+    r->job = (struct job){.run = release_run, .done = release_done};
+    if (pool_submit(r->engine->lane, &r->job) < 0) release_end(r);
+}
+
+static int note_mention(void *arg, const char *text)
+{
+    struct release *r = arg;
+
+    r->named = r->named || strcasestr(text, r->hex);
+    return 0;
+}
+
+static int release_look(struct store_op *op, struct store_tx *tx, struct vl_error *err)
+{
+    return store_mentions_each(tx, note_mention, container_of(op, struct release, op), err);
+}
+
+static void release_judged(struct store_op *op, int r, const struct vl_error *err)
+{
+    struct release *rel = container_of(op, struct release, op);
+    char checksum[sizeof("sha256:") + SHA256_HEX];
+
+    (void)strf(checksum, sizeof(checksum), "sha256:%s", rel->hex);
+    if (r < 0) log_warn("artifact=%s: left, as nobody knows who refers to it: %s", rel->hex, err->msg);
+    if (r < 0 || rel->named || rel->engine->closing || artifact_wanted(rel->engine, checksum))
+        release_end(rel);
+    else
+        release_go(rel);
 }
 
 bool artifact_wanted(const struct engine *e, const char *checksum)
@@ -202,23 +241,35 @@ bool artifact_wanted(const struct engine *e, const char *checksum)
     return plugin_ops_want(e, checksum) || drafts_use_artifact(e, checksum);
 }
 
-void artifact_release_after(struct engine *e, const char *checksum, int64_t age_s)
+static struct release *release_new(struct engine *e, const char *checksum, int64_t age_s)
 {
     struct release *r;
 
-    if (!checksum || e->closing || e->unread || artifact_wanted(e, checksum) || !(r = calloc(1, sizeof(*r)))) return;
+    if (!checksum || e->closing || e->unread || artifact_wanted(e, checksum) || !(r = calloc(1, sizeof(*r))))
+        return NULL;
     r->engine = e;
     r->age_s = age_s;
     (void)strf(r->hex, sizeof(r->hex), "%s", checksum_hex(checksum));
-    r->job = (struct job){.run = release_run, .done = release_done};
     r->next = e->releases;
     e->releases = r;
-    if (pool_submit(e->lane, &r->job) < 0) release_done(&r->job, true);
+    return r;
 }
 
+void artifact_release_unnamed(struct engine *e, const char *checksum, int64_t age_s)
+{
+    struct release *r = release_new(e, checksum, age_s);
+
+    if (r) release_go(r);
+}
+
+/* Histories are not in memory. */
 void artifact_release(struct engine *e, const char *checksum)
 {
-    artifact_release_after(e, checksum, -1);
+    struct release *r = release_new(e, checksum, -1);
+
+    if (!r) return;
+    r->op = (struct store_op){.run = release_look, .done = release_judged};
+    store_post(e->cfg.store, &r->op);
 }
 
 void engine_keep_artifacts(struct engine *e, bool (*wanted)(void *arg, const char *checksum), void *arg)
@@ -238,12 +289,16 @@ void engine_release_artifact(struct engine *e, const char *checksum)
 void artifacts_sweep(struct engine *e)
 {
     char checksum[sizeof("sha256:") + SHA256_HEX];
+    struct vl_error err = {0};
     auto_strv old = {0};
-    int r = e->cfg.former ? 0 : artifacts_old(e->cfg.artifacts, ARTIFACT_ORPHAN_S, &old);
+    bool orphans = false;
+    int r = e->cfg.former || e->unread ? 0 : artifacts_old(e->cfg.artifacts, ARTIFACT_ORPHAN_S, &old);
 
-    if (r < 0) log_warn("cannot look for artifacts of nobody: %s", vl_strerror(-r));
-    for (size_t i = 0; i < old.len; i++)
-        if (strf(checksum, sizeof(checksum), "sha256:%s", old.items[i]) >= 0) artifact_release(e, checksum);
+    if (r < 0) (void)vl_fail_errno(&err, r, "list them");
+    for (size_t i = 0; i < old.len && !orphans; i++)
+        orphans = strf(checksum, sizeof(checksum), "sha256:%s", old.items[i]) >= 0 && !artifact_wanted(e, checksum);
+    if (orphans) r = engine_prune(e, PRUNE_OLD, false, NULL, NULL, &err);
+    if (r < 0) log_warn("cannot look for artifacts of nobody: %s", err.msg);
 }
 
 /* --- changes ------------------------------------------------------------------------------------------------------ */

@@ -165,7 +165,7 @@ static void mentions_done(struct store_op *op, int r, const struct vl_error *err
         u->used = u->used || artifact_wanted(p->engine, checksum);
         u->removable = !u->used && p->what != PRUNE_LOOK && (!u->fresh || p->what == PRUNE_ALL);
         if (!u->removable || p->dry) continue;
-        artifact_release_after(p->engine, checksum, p->what == PRUNE_ALL ? -1 : ARTIFACT_ORPHAN_S);
+        artifact_release_unnamed(p->engine, checksum, p->what == PRUNE_ALL ? -1 : ARTIFACT_ORPHAN_S);
     }
     if (p->dry || p->engine->closing) /* the lane has ended before the store */
         prune_end(p, 0, err);

@@ -135,7 +135,7 @@ struct engine {
     struct vm *vms;
     struct plugin *plugins;
     struct draft *drafts;     /* judged, and in a transaction */
-    struct release *releases; /* artifacts on their way out */
+    struct release *releases; /* artifacts on their way out, or being judged */
     struct artifact_keeper keeper;
     unsigned booting; /* slots taken */
     int64_t turns;
@@ -346,10 +346,14 @@ const char *plugin_manifest_text(const struct plugin *p);
 /* An install in flight wants this artifact. */
 bool plugin_ops_want(const struct engine *e, const char *checksum);
 void plugin_ops_forget(struct engine *e, const void *arg);
-/* Deletes the artifact of a manifest that no plugin and no VM refers to any more; NULL is fine. */
+/* Deletes the artifact of a manifest that nothing refers to any more, as prune means it; NULL is fine. */
 void artifact_release(struct engine *e, const char *checksum);
-/* The same, unless it was touched within age_s seconds when its turn comes; -1: whenever. */
-void artifact_release_after(struct engine *e, const char *checksum, int64_t age_s);
+/*
+ * The same of one that no text of the registry names, unless it was touched within age_s seconds when its turn comes;
+ * -1: whenever.
+ */
+void artifact_release_unnamed(struct engine *e, const char *checksum, int64_t age_s);
+/* By what is in memory: a plugin, a VM, a deployment, or one of them on its way. */
 bool artifact_wanted(const struct engine *e, const char *checksum);
 /* It is being deleted. */
 bool artifact_going(const struct engine *e, const char *checksum);

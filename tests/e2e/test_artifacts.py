@@ -677,16 +677,30 @@ def test_earlier_configurations_keep_what_they_name(fresh):
     assert fresh.api("POST", "/api/v1/vms", vm).status == 201
     answer = fresh.api("PATCH", "/api/v1/vms/vm/config", {"manifest": image("/x", second, name="first")})
     assert answer.status == 200, answer
-    install(fresh, image("/x", second, name="first"))  # what it was before goes with it
-    volant.wait_until(lambda: len(kept(fresh)[0]) == 1, 10)
-    for data in (first, third):
-        put(fresh, data)
+    install(fresh, image("/x", second, name="first"))  # what it was before is named by the VM's first version alone
+    put(fresh, third)
+    age(fresh, first, second)
     assert prune(fresh)[1] == [digest(third)]
+    fresh.stop()
+    fresh.start()
+    assert fresh.api("GET", "/api/v1/system/check").json["findings"] == []
     has(fresh, first, second)
     assert fresh.api("POST", "/api/v1/vms/vm/config/rollback", {"version": 1}).status == 200
     assert fresh.api("DELETE", "/api/v1/vms/vm").status == 204
-    prune(fresh)
     volant.wait_until(lambda: kept(fresh)[0] == [digest(second)[7:]], 10)
+
+
+def test_a_start_sweeps_what_pruning_would(fresh):
+    registered, old, new = (bytes([n]) * 5000 for n in (21, 22, 23))
+    for data in (registered, old):
+        put(fresh, data)
+    put(fresh, new, old=False)
+    register(fresh, "any", version="1", artifact_name="a", checksum=digest(registered))
+    fresh.stop()
+    fresh.start()
+    volant.wait_until(lambda: not os.path.exists(fresh.inside("artifacts", "sha256", digest(old)[7:])), 10)
+    has(fresh, registered, new)
+    assert fresh.api("GET", "/api/v1/system/check").json["findings"] == []
 
 
 def test_who_asks_for_a_blob_has_time_to_install_it(fresh):
