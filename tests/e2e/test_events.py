@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 
+import appliance
 import pytest
 import volant
 
@@ -179,7 +180,8 @@ def test_a_thousand_readers(tiny, tiny_host, record_property):
         spread = (max(times) - min(times)) * 1000
         record_property("spread_ms", spread)
         assert spread < 50 * 20, spread  # 7 to 13 ms alone; other tests run beside this one
-        assert peak(host.process.pid) < 48 * 1024
+        if b"libasan" not in appliance.read(volant.program("volantd")):  # which needs more for each of them
+            assert peak(host.process.pid) < 48 * 1024
         assert host.api("GET", "/api/v1/vms/web").status == 200
     finally:
         ready.close()
