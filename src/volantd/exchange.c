@@ -16,6 +16,7 @@
 #define DRAIN_MAX    (8ul * 1024 * 1024) /* of a body that is too large */
 #define REPLY_MS     60000               /* to read a whole reply */
 #define STALL_MS     600000              /* to read on in a stream that has more */
+#define GONE_MS      500                 /* for what came before the end of an upgraded connection to be forwarded */
 #define STREAM_BLOCK (16ul * 1024)       /* the connection's pool is smaller still */
 
 /* --- suspending --------------------------------------------------------------------------------------------------- */
@@ -88,6 +89,31 @@ static ssize_t read_source(void *cls, uint64_t pos, char *buf, size_t size)
     return n == -ENODATA ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
+static void upgraded_over(struct timer *t)
+{
+    struct conn *c = container_of(t, struct conn, deadline);
+
+    if (c->exchange) exchange_stop(c->exchange);
+}
+
+static void upgraded_gone(struct watch *w, uint32_t events)
+{
+    struct conn *c = container_of(w, struct conn, gone);
+
+    (void)events;
+    loop_unwatch(w);
+    if (loop_timer(c->http->loop, &c->deadline, mono_ms() + GONE_MS, upgraded_over) < 0) upgraded_over(&c->deadline);
+}
+
+/* More often than not the library forgets to tell the handler of the end. */
+static void forward(struct conn *c)
+{
+    c->forwarded = true;
+    c->listener->n_forwarded++;
+    if (loop_watch(c->http->loop, &c->gone, c->fd, EPOLLRDHUP, upgraded_gone) < 0)
+        log_debug("http: cannot watch for a client's end");
+}
+
 static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, const char *early, size_t n, MHD_socket fd,
                        struct MHD_UpgradeResponseHandle *handle)
 {
@@ -97,6 +123,7 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, con
     (void)context;
     x->upgraded = handle;
     conn_deadline(x->conn, 0); /* the handler has its own */
+    if (x->conn->peer.tls) forward(x->conn);
     x->req.reply.upgrade->begin(&x->req, fd, early, n);
 }
 

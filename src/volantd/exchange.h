@@ -12,6 +12,7 @@ struct listener {
     int fd;
     struct api_peer kind; /* of its connections, but for the address */
     unsigned n_conns;     /* so that no listener starves another */
+    unsigned n_forwarded; /* of these */
     struct MHD_Daemon *mhd;
     struct watch run;   /* its epoll descriptor */
     struct timer again; /* it has more to do than one run did */
@@ -39,6 +40,7 @@ struct conn {
     struct timer deadline; /* of what the client has to do next */
     struct watch gone;     /* while suspended, when the library does not look */
     struct exchange *exchange;
+    bool forwarded; /* upgraded over TLS: the library stands between client and handler */
 };
 
 /* One request and its reply. */

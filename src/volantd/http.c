@@ -20,6 +20,7 @@
 #define HEAD_MS         30000 /* from accept or the last reply to a complete head */
 #define PAUSE_MS        500
 #define RUNS_MAX        16 /* of the library in one round of the loop */
+#define RUNS_MIN        3  /* where it forwards: it does not say that it has more to do for these */
 #define ACCEPTS_MAX     16 /* likewise */
 #define CLOSE_MS        500
 
@@ -37,7 +38,7 @@ static void run(struct listener *l)
     do {
         (void)MHD_run(l->mhd);
         more = MHD_get_timeout(l->mhd, &ms) == MHD_YES;
-    } while (more && ms == 0 && ++runs < RUNS_MAX);
+    } while (((more && ms == 0) || (l->n_forwarded > 0 && runs < RUNS_MIN)) && ++runs < RUNS_MAX);
     if (!more)
         loop_untimer(&l->again);
     else if (loop_timer(l->http->loop, &l->again, mono_ms() + (int64_t)ms, run_again) < 0)
@@ -108,6 +109,7 @@ static void conn_free(struct conn *c)
     loop_untimer(&c->deadline);
     loop_unwatch(&c->gone);
     c->listener->n_conns--;
+    c->listener->n_forwarded -= c->forwarded;
     if (c->next) c->next->prev = c->prev;
     *c->prev = c->next;
     free(c);

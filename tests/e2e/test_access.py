@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may use the API over TCP, and for what: tokens and roles, TLS, networks, names, web pages."""
+import contextlib
 import http.client
 import json
 import os
@@ -473,6 +474,40 @@ def test_events_and_websockets_over_tls(tls):
         frame += raw.recv(4096)
     assert frame[0] == 0x88 and frame[2:4] == (1000).to_bytes(2, "big")  # vm not found
     raw.close()
+
+
+def tls_console(host, token):
+    raw = host.context.wrap_socket(socket.create_connection(("127.0.0.1", host.port), 10), server_hostname="127.0.0.1")
+    raw.sendall((f"GET /ws/v1/vms/web/console HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+                 f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                 f"Authorization: Bearer {token}\r\n\r\n").encode())
+    assert raw.recv(4096).startswith(b"HTTP/1.1 101 ")
+    return raw
+
+
+def test_websockets_over_tls_leave_nothing(tiny, tmp_path):
+    """However they end; long before volantd would ask whether the client is still there."""
+    with TlsHost(str(tmp_path), VOLANT_KERNEL_DIRS=tiny.folder) as host:
+        host.install(tiny.manifest)
+        host.volar("vms", "create", "web", "--plugin", "tiny", "--kernel", tiny.kernel)
+        host.token("ops", "admin")
+        folder = f"/proc/{host.process.pid}/fd"
+        before = len(os.listdir(folder))
+        token = host.token("brief", "admin")
+        for end in ("goes", "says goodbye", "closes", "is revoked"):
+            clients = [tls_console(host, token) for _ in range(8)]
+            if end == "is revoked":
+                host.volar("tokens", "revoke", "brief")
+            for raw in clients:
+                if end == "says goodbye":
+                    with contextlib.suppress(OSError):  # something may still come
+                        raw.unwrap()
+                elif end == "closes":
+                    raw.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
+                    while raw.recv(4096):
+                        pass
+                raw.close()
+            volant.wait_until(lambda: len(os.listdir(folder)) <= before, 8)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
