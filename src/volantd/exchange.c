@@ -6,6 +6,7 @@
 #include "volantd/exchange.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -234,6 +235,20 @@ void exchange_free(struct exchange *x)
     free(x);
 }
 
+/*
+ * Where the body ends is not to be told in two ways: a proxy before us may take the other one, and what is a body for
+ * it be the next request for us. The library takes the first length, chunks before any, and what it does not know for
+ * neither.
+ */
+static bool length_is_plain(const struct exchange *x)
+{
+    const char *length = header(x, "Content-Length"), *coding = header(x, "Transfer-Encoding");
+
+    if (coding && (length || strcasecmp(coding, "chunked") != 0)) return false;
+    return str_eq(length, req_last_header(&x->req, "Content-Length")) &&
+           str_eq(coding, req_last_header(&x->req, "Transfer-Encoding"));
+}
+
 /* Whether the head alone decides: then the reply is complete. */
 static bool refused(struct exchange *x, const char *method)
 {
@@ -248,8 +263,9 @@ static bool refused(struct exchange *x, const char *method)
         (void)api_error(req, 503, "volantd is stopping");
     } else if (!access_admit(h->access, req)) {
         log_debug("%s %s is refused: %u", method, req->path, req->reply.status);
-    } else if (length && parse_u64(length, 0, INT64_MAX, &req->body_length) < 0) {
-        (void)api_error(req, 400, "the Content-Length header is not a number of bytes");
+    } else if (!length_is_plain(x) || (length && parse_u64(length, 0, INT64_MAX, &req->body_length) < 0)) {
+        (void)api_error(req, 400,
+                        "the body's length is not clear: send one Content-Length, or Transfer-Encoding: chunked");
     } else if (!(x->route = router_find(h->routes, h->n_routes, req))) {
         log_debug("no route for %s %s", method, req->path);
     } else if (!access_allows(req, x->route->role)) {

@@ -20,6 +20,7 @@ from volant import says
 from websocket import WebSocket
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+WITH_BODY = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n%s\r\n0\r\n\r\n"
 CONNECTIONS = 1536  # of each kind, as http.h has it
 HEAD_S = 30
 
@@ -60,6 +61,9 @@ PROTOCOL = {  # what is sent, and what it may be answered with
     "length of 30 digits": (post(CREATE, length="9" * 30), {400, 413, CLOSED}),
     "length too large": (post(CREATE, length=(1 << 20) + 1), {413, CLOSED}),
     "two lengths": (post(CREATE, "Content-Length: 3"), {400, CLOSED}),
+    "two lengths of a good one": (WITH_BODY % b"Content-Length: 2\r\nContent-Length: 40\r\n", {400}),
+    "length and chunks of a good one": (WITH_BODY % b"Content-Length: 40\r\nTransfer-Encoding: chunked\r\n", {400}),
+    "two codings of a good one": (WITH_BODY % b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", {400}),
     "length too small": (post(CREATE, length=len(CREATE) - 3), {400}),  # its rest is no request either
     "length and chunks": (post(b"0\r\n\r\n", "Transfer-Encoding: chunked"), {400, CLOSED}),
     "an unknown coding": (post(CREATE, "Transfer-Encoding: gzip", length=False), {400, 501, CLOSED}),
