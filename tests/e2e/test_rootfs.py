@@ -125,7 +125,7 @@ def test_what_is_refused(host, keeper, hello):
             (image | {"fstype": "xfs"}, ["rootfs.fstype", "xfs", "squashfs"]),
             (image | {"checksum": "sha256:" + "0" * 64}, ["rootfs.checksum", "fledge build"]),
             (image | {"url": "nothing.squashfs"}, ["rootfs.url", "nothing.squashfs"]),
-            (image | {"url": "https://example.invalid/x"}, ["rootfs.url", "https"]),
+            (image | {"url": "ftp://example.invalid/x"}, ["rootfs.url", "https"]),
             (image | {"init": "sbin/init"}, ["rootfs.init", "absolute"])):
         done = host.volar("plugins", "install", "--manifest", manifest_with(keeper, "bad", rootfs=rootfs), check=False)
         assert done.returncode, rootfs
