@@ -211,10 +211,11 @@ def folder_problems(host, db):
 
 
 def artifact_problems(host, db):
-    manifests = [json.loads(row["manifest"]) for row in db["plugins"] + db["vms"]]
+    manifests = [json.loads(row["manifest"]) for row in db["plugins"] + db["vms"] + db.get("vm_configs", [])]
     manifests += [json.loads(row["config"]).get("manifest", {}) for row in db["deployment_versions"]]
     wanted = {(m.get(medium) or {}).get("checksum", "").removeprefix("sha256:")
               for m in manifests for medium in ("initramfs", "rootfs")}
+    wanted |= {row["checksum"].removeprefix("sha256:") for row in db.get("plugin_artifacts", [])}
     for folder in ("sha256", "boot", "tmp"):
         for name in sorted(os.listdir(host.inside("artifacts", folder))):
             if folder == "tmp":
