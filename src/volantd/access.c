@@ -164,7 +164,7 @@ static enum api_role role_of(const struct access *a, const char *secret, const c
         }
     if (a->rules->key && CRYPTO_memcmp(a->key_hash, hash, sizeof(hash)) == 0) {
         role = ROLE_ADMIN;
-        *ret_name = "VOLANT_API_KEY";
+        *ret_name = ACCESS_KEY_NAME;
     }
     return role;
 }
@@ -267,6 +267,11 @@ bool access_secure(const struct access *a, const struct api_req *req)
     const char *proto = by_proxy(a, req) ? last_header(req, "X-Forwarded-Proto") : NULL;
 
     return proto ? strcasecmp(proto, "https") == 0 : req->peer.tls;
+}
+
+bool access_knows(const struct access *a, const struct net_addr *addr)
+{
+    return a->rules->allow.len == 0 || cidrs_have(&a->rules->allow, addr) || cidrs_have(&a->rules->proxies, addr);
 }
 
 /* Where the client itself is. */

@@ -38,6 +38,9 @@ int role_parse(const char *text, enum api_role *ret);
 #define TOKEN_SIZE   72 /* bytes of a new one, with its NUL */
 #define TOKEN_HASH   32
 
+/* What the key of the settings is called in logs, and therefore no token. */
+#define ACCESS_KEY_NAME "VOLANT_API_KEY"
+
 struct access_token {
     struct access_token *next;
     char name[64];
@@ -63,6 +66,8 @@ DEFINE_AUTO(struct access *, access_free)
  * complete: 403, 401, or 204 for a page that asks first (OPTIONS). Adds the headers that such pages need.
  */
 bool access_admit(const struct access *a, struct api_req *req);
+/* Whether a client at this address is worth a handshake: it may ask, or is a proxy that we believe. */
+bool access_knows(const struct access *a, const struct net_addr *addr);
 /* Whether its role is enough; else the reply is complete: 403. */
 bool access_allows(struct api_req *req, enum api_role wanted);
 /* Whether the client speaks TLS, with us or with a proxy that we believe. */

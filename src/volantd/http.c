@@ -206,6 +206,14 @@ static void refuse(const struct listener *l, int fd)
     (void)close(fd);
 }
 
+/* Over TLS it gets no handshake and takes no place; in the clear it is told why (403). */
+static bool is_stranger(const struct listener *l, const struct sockaddr *from)
+{
+    struct net_addr addr;
+
+    return l->kind.tls && (net_addr_of(from, &addr) < 0 || !access_knows(l->http->access, &addr));
+}
+
 static void listener_ready(struct watch *w, uint32_t events);
 
 static void listener_resume(struct timer *t)
@@ -239,7 +247,9 @@ static void listener_ready(struct watch *w, uint32_t events)
             break;
         }
         if (fd < 0) break; /* none left, or one that went away before we looked */
-        if (l->n_conns >= HTTP_CONNS_MAX)
+        if (is_stranger(l, (void *)&addr))
+            (void)close(fd);
+        else if (l->n_conns >= HTTP_CONNS_MAX)
             refuse(l, fd);
         else if (MHD_add_connection(l->mhd, fd, (void *)&addr, len) != MHD_YES) /* which closed it */
             log_warn("http: a connection could not be added: %s", vl_strerror(errno));

@@ -131,6 +131,9 @@ static int check_request(struct api *api, const struct token_request *t, struct 
     size_t n = 0;
 
     if (problem) return vl_fail(err, VL_INVALID, "name %s %s", quoted(t->name, shown_text), problem);
+    if (str_eq(t->name, ACCESS_KEY_NAME))
+        return vl_fail(err, VL_CONFLICT, "name '%s' is what the key of the settings is called: choose another",
+                       t->name);
     if (access_find(api->access, t->name))
         return vl_fail(err, VL_CONFLICT, "token '%s' already exists: choose another name, or revoke it first", t->name);
     for (const struct access_token *other = api->access->tokens; other; other = other->next)

@@ -107,6 +107,7 @@ def test_bad_token_commands(guarded, args, code, words):
     ({"name": "n" * 64, "role": "read"}, 400, ["name"]),
     ([], 400, ["object"]),
     ({"name": "reader", "role": "read"}, 409, ["reader", "already exists"]),
+    ({"name": "VOLANT_API_KEY", "role": "read"}, 409, ["VOLANT_API_KEY", "choose another"]),
 ])
 def test_bad_token_requests(guarded, body, status, words):
     before = guarded.api("GET", "/api/v1/tokens").json
@@ -474,6 +475,18 @@ def test_events_and_websockets_over_tls(tls):
         frame += raw.recv(4096)
     assert frame[0] == 0x88 and frame[2:4] == (1000).to_bytes(2, "big")  # vm not found
     raw.close()
+
+
+def test_strangers_get_no_handshake(tmp_path):
+    host = TlsHost(str(tmp_path))
+    host.args += ("--allow-cidr", "10.0.0.0/8")
+    with host:
+        with socket.create_connection(("127.0.0.1", host.port), 10) as s, pytest.raises(OSError):
+            host.context.wrap_socket(s, server_hostname="127.0.0.1")
+    host = TlsHost(str(tmp_path))
+    host.args += ("--allow-cidr", "10.0.0.0/8", "--proxies", "127.0.0.1")
+    with host:
+        assert host.tcp("GET", "/healthz").json == {"error": "access denied"}
 
 
 def tls_console(host, token):
