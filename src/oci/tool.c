@@ -42,6 +42,12 @@ bool tool_find(const char *name, char *buf, size_t size)
     return false;
 }
 
+/* Of no use to the tools of others, who may show what they were started with. */
+static bool is_secret(const char *item)
+{
+    return str_starts(item, "VOLANT_API_TOKEN=") || str_starts(item, "VOLANT_API_KEY=");
+}
+
 /* The first of two equal names counts, for getenv(3) as for us. */
 static int make_env(const char *const *extra, struct strv *ret)
 {
@@ -50,7 +56,7 @@ static int make_env(const char *const *extra, struct strv *ret)
     for (; r == 0 && extra && *extra; extra++)
         r = strv_add(ret, *extra);
     for (char **item = environ; r == 0 && item && *item; item++)
-        r = strv_add(ret, *item);
+        if (!is_secret(*item)) r = strv_add(ret, *item);
     return r;
 }
 

@@ -35,6 +35,23 @@ static void test_environment(void **state)
     assert_string_equal(out, "here\n");
 }
 
+/* The token of volar, which may have started us. */
+static void test_no_secrets(void **state)
+{
+    static const char *const argv[] = {"env", NULL};
+    const struct oci_job job = {0};
+    auto_free char *out = NULL;
+    struct vl_error err = {0};
+    size_t len;
+
+    (void)state;
+    assert_int_equal(setenv("VOLANT_API_TOKEN", "volant_0", 1), 0);      /* NOLINT(concurrency-mt-unsafe): one thread */
+    assert_int_equal(setenv("VOLANT_API_TOKEN_FILE", "/nowhere", 1), 0); /* NOLINT(concurrency-mt-unsafe): likewise */
+    if (tool_run(argv, "coreutils", NULL, &job, 100000, &out, &len, &err) < 0) fail_msg("%s", err.msg);
+    assert_non_null(strstr(out, "VOLANT_API_TOKEN_FILE="));
+    assert_null(strstr(out, "volant_0"));
+}
+
 static void test_failure(void **state)
 {
     static const char *const argv[] = {"ls", "--", "/nonexistent/\x1b[1m", NULL};
@@ -126,8 +143,13 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output),  cmocka_unit_test(test_environment), cmocka_unit_test(test_failure),
-        cmocka_unit_test(test_feeding), cmocka_unit_test(test_deadline),    cmocka_unit_test(test_feeding_what_ends),
+        cmocka_unit_test(test_output),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_no_secrets),
+        cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_feeding),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_feeding_what_ends),
         cmocka_unit_test(test_stop),
     };
 
