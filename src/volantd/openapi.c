@@ -313,12 +313,15 @@ json_t *openapi_document(const struct api_route *routes, size_t n_routes, const 
                      components());
 }
 
+#define HOST_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:[]"
+
+/* Over the Unix socket Host may be anything, text or not. */
 enum api_end openapi_get(struct api *api, struct api_req *req, struct vl_error *err)
 {
     const char *host = api_req_header(req, "Host");
     char server[300];
 
-    if (!host || !*host ||
+    if (!host || !*host || host[strspn(host, HOST_CHARS)] != '\0' ||
         strf(server, sizeof(server), "%s://%s", access_secure(api->access, req) ? "https" : "http", host) < 0)
         (void)strf(server, sizeof(server), "http://localhost");
     return api_json(req, 200, openapi_document(api_routes, api_n_routes, server), err);

@@ -51,6 +51,7 @@ PROTOCOL = {  # what is sent, and what it may be answered with
     "a header without colon": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nnonsense\r\n\r\n", {400, CLOSED}),
     "NUL in a header": (b"GET /healthz HTTP/1.1\r\nHost: local\0host\r\n\r\n", {400, 403, CLOSED}),
     "two hosts": (b"GET /healthz HTTP/1.1\r\nHost: evil\r\nHost: localhost\r\n\r\n", {400, 403, CLOSED}),
+    "a host that is no text": (b"GET /openapi HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n", {400, 403, CLOSED}),
     "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", {400, 403, CLOSED}),
     "unknown method": (b"FROB /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", {404, 405, CLOSED}),
     "connect": (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 404, 405, CLOSED}),
@@ -76,7 +77,8 @@ PROTOCOL = {  # what is sent, and what it may be answered with
 }
 
 
-HOSTS = ("NUL in a header", "two hosts", "no host")  # whoever may open the Unix socket may call it anything
+# Whoever may open the Unix socket may call it anything.
+HOSTS = ("NUL in a header", "two hosts", "a host that is no text", "no host")
 
 
 @pytest.mark.parametrize("what", PROTOCOL)
