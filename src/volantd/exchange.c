@@ -143,14 +143,15 @@ static void add_headers(struct MHD_Response *r, struct exchange *x)
     if (x->conn->http->closing) (void)MHD_add_response_header(r, "Connection", "close");
 }
 
-/* What the owner of a token changed is for the log, all else for those who look for a fault. */
+/* What the owner of a token changed, or may have in a console, is for the log; all else for who looks for a fault. */
 static void log_reply(const struct exchange *x)
 {
     const struct api_req *req = &x->req;
     const char *path = req->path ? req->path : "?";
     long long ms = mono_ms() - x->begun_ms;
+    bool reads = str_eq(req->method, "GET") || str_eq(req->method, "HEAD");
 
-    if (*req->caller && !str_eq(req->method, "GET") && !str_eq(req->method, "HEAD"))
+    if (*req->caller && (!reads || (x->route && x->route->role > ROLE_READ)))
         log_info("%s %s status=%u ms=%lld token=%s", req->method, path, req->reply.status, ms, req->caller);
     else
         log_debug("%s %s status=%u ms=%lld", req->method, path, req->reply.status, ms);

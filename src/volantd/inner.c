@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "volantd/access.h"
 
 #define PIECE (16ul * 1024)
@@ -63,6 +64,7 @@ enum api_end inner_begin(struct inner *i, struct api *api, const struct api_req 
     const struct api_route *route;
     auto_free char *text = NULL;
     enum api_end end;
+    bool allowed;
 
     i->api = api;
     i->req.peer = outer->peer;
@@ -75,8 +77,11 @@ enum api_end inner_begin(struct inner *i, struct api *api, const struct api_req 
         return API_FAILED;
     }
     if (text) strbuf_adds(&i->req.body, text);
-    if (!(route = router_find(api_routes, api_n_routes, &i->req)) || !access_allows(&i->req, route->role))
-        return API_DONE;
+    if (!(route = router_find(api_routes, api_n_routes, &i->req))) return API_DONE;
+    allowed = access_allows(&i->req, route->role);
+    if (*i->req.caller && route->role > ROLE_READ)
+        log_info("%s %s%s for an agent, token=%s", method, i->req.path, allowed ? "" : " is refused", i->req.caller);
+    if (!allowed) return API_DONE;
     end = router_run(api, &i->req, route->fn);
     return end == API_STREAM && !pump(i) ? API_SUSPENDED : end == API_SUSPENDED ? API_SUSPENDED : API_DONE;
 }

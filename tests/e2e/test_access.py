@@ -236,6 +236,16 @@ def mcp(host, method, params, token):
     return answer.json["result"]
 
 
+def test_what_an_agent_changed_and_consoles_are_logged(guarded):
+    call = {"name": "delete_vm", "arguments": {"name": "of-an-agent"}}
+    mcp(guarded, "tools/call", call, guarded.tokens["operate"])
+    mcp(guarded, "tools/call", call, guarded.tokens["read"])
+    guarded.tcp("GET", "/ws/v1/vms/any/console", token=guarded.tokens["operate"])
+    says(guarded.logged(), ["DELETE /api/v1/vms/of-an-agent for an agent, token=operateer",
+                            "DELETE /api/v1/vms/of-an-agent is refused for an agent, token=reader",
+                            "GET /ws/v1/vms/any/console status=426 ms="])
+
+
 def test_an_agent_may_what_its_token_may(guarded):
     offered = {role: {t["name"] for t in mcp(guarded, "tools/list", {}, token)["tools"]}
                for role, token in guarded.tokens.items()}
