@@ -814,6 +814,22 @@ def test_a_file_may_name_a_medium_on_the_web(fresh, web, tmp_path):
     has(fresh, DATA)
 
 
+def test_a_manifest_does_not_leave_https(fresh, web, secure, tmp_path):
+    """Its checksums are what is believed of the media."""
+    web.pages["/image.json"] = page_of(image(web.base + "/image.img"))
+    web.pages["/image.img"] = DATA
+    secure.pages["/good"] = secure.pages["/image.json"] = web.pages["/image.json"]
+    secure.pages["/moved"] = lambda h: h.say(302, Location="/good")
+    secure.pages["/bad"] = lambda h: h.say(302, Location=web.base + "/image.json")
+    trusting = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/ssl/certs/ca-certificates.crt && exec "$@"',
+                str(tmp_path / "cert"), volant.program("volar"), "--api", fresh.socket, "plugins", "install"]
+    done = subprocess.run(trusting + [secure.base + "/bad"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and web.requests == [], done
+    volant.says(done.stderr, ["get the manifest", secure.base + "/bad", "correct the url"])
+    subprocess.run(trusting + [secure.base + "/moved"], capture_output=True, timeout=60, check=True)
+    has(fresh, DATA)
+
+
 BAD_PAGES = {  # page: words
     "none": (None, ["404", "correct"]),
     "broken": (lambda h: h.say(503), ["503", "again"]),
