@@ -112,8 +112,10 @@ static bool has_pages(const struct api_operation *op)
 
 static json_t *parameter(const struct api_parameter *p)
 {
-    json_t *schema = json_pack("{s:s}", "type", p->type), *choices = NULL;
+    bool required = str_eq(p->type, "string") && p->min > 0;
+    json_t *schema = json_pack("{s:s}", "type", p->type), *choices = NULL, *j;
 
+    if (required) set(schema, "minLength", json_integer(1));
     if (p->max > 0) {
         set(schema, "minimum", json_integer(p->min));
         set(schema, "maximum", json_integer(p->max));
@@ -122,9 +124,10 @@ static json_t *parameter(const struct api_parameter *p)
         if (!choices) set(schema, "enum", choices = json_array());
         (void)json_array_append_new(choices, json_string(p->choices[i]));
     }
-    return json_pack("{s:s, s:s, s:s, s:o}", "name", p->name, "in",
-                     *p->name >= 'A' && *p->name <= 'Z' ? "header" : "query", "description", p->about, "schema",
-                     schema);
+    j = json_pack("{s:s, s:s, s:s, s:o}", "name", p->name, "in",
+                  *p->name >= 'A' && *p->name <= 'Z' ? "header" : "query", "description", p->about, "schema", schema);
+    if (required) set(j, "required", json_true());
+    return j;
 }
 
 static json_t *path_parameter(const char *name, size_t n)

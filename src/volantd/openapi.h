@@ -12,7 +12,7 @@ struct api_parameter {
     const char *name; /* a header's begins with a capital letter */
     const char *type; /* "string", "integer", "boolean" */
     const char *about;
-    int64_t min, max;           /* of an integer; max 0: none */
+    int64_t min, max;           /* of an integer; max 0: none. A string with min 1 is required, and not empty */
     const char *const *choices; /* NULL-terminated; NULL: anything */
 };
 

@@ -115,6 +115,21 @@ static void patterns_of_paths(void **state)
                         "^sha256:[0-9a-f]{64}$");
 }
 
+static void a_parameter_may_be_required(void **state)
+{
+    static const struct api_route routes[] = {
+        {"GET", "/api/v1/plugins/:plugin/artifacts/:artifact", artifact_get, ROLE_READ, BODY_KEPT}};
+    json_auto_t *j = openapi_document(routes, 1, "http://a");
+    const json_t *list = NULL;
+
+    (void)state;
+    assert_int_equal(json_unpack(j, "{s:{s:{s:{s:o}}}}", "paths", "/api/v1/plugins/{plugin}/artifacts/{artifact}",
+                                 "get", "parameters", &list),
+                     0);
+    assert_int_equal(json_array_size(list), 3);
+    assert_true(json_is_true(json_object_get(json_array_get(list, 2), "required")));
+}
+
 static void what_streams_are_made_of(void **state)
 {
     static const struct api_route routes[] = {{"GET", "/api/v1/events/vms", events_get, ROLE_READ, BODY_KEPT}};
@@ -139,6 +154,7 @@ int main(void)
         cmocka_unit_test(the_form_of_a_route),
         cmocka_unit_test(what_a_route_replies),
         cmocka_unit_test(patterns_of_paths),
+        cmocka_unit_test(a_parameter_may_be_required),
         cmocka_unit_test(what_streams_are_made_of),
     };
 

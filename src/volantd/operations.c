@@ -61,6 +61,8 @@ static const struct api_parameter events[] = {
     END};
 
 static const struct api_parameter version[] = {{"version", "string", "Of this version of the plugin", 0, 0, NULL}, END};
+static const struct api_parameter the_version[] = {{"version", "string", "Of this version of the plugin", 1, 0, NULL},
+                                                   END};
 
 const struct api_operation api_operations[] = {
     {healthz_get, "getHealth", "system", "Whether volantd serves", NULL, NULL, false, 200, "Health", 0, NULL},
@@ -100,7 +102,7 @@ const struct api_operation api_operations[] = {
      "PluginArtifactRequest", false, 201, NULL, 0, NULL},
     {artifacts_delete, "deletePluginArtifacts", "artifacts", "Forgets what is registered of a plugin's media", version,
      NULL, false, 204, NULL, 0, NULL},
-    {artifact_get, "getPluginArtifact", "artifacts", "One registered artifact; version is required", version, NULL,
+    {artifact_get, "getPluginArtifact", "artifacts", "One registered artifact; version is required", the_version, NULL,
      false, 200, "PluginArtifact", 0, NULL},
     {store_list, "listArtifacts", "artifacts", "What is here to boot from, and whether anybody refers to it", NULL,
      NULL, false, 200, "[Artifact]", 0, NULL},
