@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The official TypeScript clients of MCP, new and old, over HTTP and over `volar mcp`: each connects, lists and calls.
-// Arguments: folder with node_modules, URL of /mcp, program volar. Prints one JSON line per way.
+// Arguments: folder with node_modules, URL of /mcp, program volar, a kernel for VMs of the plugin tiny. Prints one JSON
+// line per way.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [folder, url, volar] = process.argv.slice(2);
+const [folder, url, volar, kernel] = process.argv.slice(2);
 const require = createRequire(pathToFileURL(join(folder, "x.js")));
 const load = (name) => import(pathToFileURL(require.resolve(name)));
 const modern = await load("@modelcontextprotocol/client");
@@ -33,6 +34,13 @@ for (const [way, [client, transport]] of Object.entries(ways)) {
   const info = await client.callTool({ name: "get_system_info", arguments: {} });
   const vms = await client.callTool({ name: "list_vms", arguments: { limit: 5 } });
   const wrong = await client.callTool({ name: "get_vm", arguments: { name: "nobody" } });
+  const told = [];
+  const options = { onprogress: (p) => told.push(p.message) };
+  const create = { name: "create_vm", arguments: {
+    name: way.replace(" ", "-"), plugin: "tiny", wait: "running", config: { kernel_override: kernel } } };
+  const made = await (client instanceof old.Client ? client.callTool(create, undefined, options)
+                                                   : client.callTool(create, options));
+  await client.callTool({ name: "delete_vm", arguments: { name: made.structuredContent.name } });
   const system = await client.readResource({ uri: "volant://system/info" });
   const prompt = await client.getPrompt({ name: "diagnose_vm", arguments: { name: "web" } });
   let unknown = 0;
@@ -44,6 +52,7 @@ for (const [way, [client, transport]] of Object.entries(ways)) {
   console.log(JSON.stringify({
     way, tools: tools.length, resources: resources.map((r) => r.uri), prompts: prompts.length,
     status: info.structuredContent.status, vms: vms.structuredContent.vms.map((v) => v.name),
+    made: made.structuredContent.status, told: told.map((text) => text.split(" ").slice(1).join(" ")),
     wrong: wrong.isError, system: JSON.parse(system.contents[0].text).status,
     prompt: prompt.messages[0].content.text.includes("web"), unknown,
     version: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion,
