@@ -316,12 +316,20 @@ static bool admit_host(const struct access *a, struct api_req *req, const char *
 /* How a page from elsewhere may ask. */
 enum cross { CROSS_NOT, CROSS_LISTED, CROSS_ANY, CROSS_REFUSED };
 
+/* An image or a link of another page has no Origin, and the page cannot read the answer; but it did ask. */
+static bool is_embedded(const struct api_req *req)
+{
+    const char *site = api_req_header(req, "Sec-Fetch-Site"); /* pages cannot set it */
+
+    return str_eq(site, "cross-site") || str_eq(site, "same-site");
+}
+
 static enum cross cross_of(const struct access *a, const struct api_req *req, const char *host, const char *origin)
 {
     const char *scheme = access_secure(a, req) ? "https://" : "http://";
     enum cross cross = CROSS_REFUSED;
 
-    if (!origin) return CROSS_NOT;
+    if (!origin) return is_embedded(req) ? CROSS_REFUSED : CROSS_NOT;
     if (host && str_starts(origin, scheme) && strcasecmp(origin + strlen(scheme), host) == 0) return CROSS_NOT;
     for (size_t i = 0; i < a->rules->origins.len; i++) {
         if (strcasecmp(a->rules->origins.items[i], origin) == 0) return CROSS_LISTED;
@@ -382,7 +390,9 @@ bool access_admit(const struct access *a, struct api_req *req)
 
     if (req->peer.tcp && (!admit_address(a, req, &here) || !admit_host(a, req, host))) return false;
     if ((cross = cross_of(a, req, host, origin)) == CROSS_REFUSED)
-        return refuse(req, 403, "requests of web pages from elsewhere (Origin header) are refused, see --cors-origins");
+        return refuse(
+            req, 403,
+            "requests of web pages from elsewhere (Origin or Sec-Fetch-Site header) are refused, see --cors-origins");
     if (cross != CROSS_NOT && strlen(origin) < ORIGIN_MAX) add_cors(req, cross, origin);
     if (str_eq(req->method, "OPTIONS") && a->rules->origins.len > 0) {
         (void)api_empty(req, 204);

@@ -155,6 +155,25 @@ static void requests_of_others_do_not(void **state)
     }
 }
 
+/* Images, links and forms of other pages say where they come from, if not by Origin. */
+static void what_other_pages_embed_is_refused(void **state)
+{
+    static const struct access_rules none;
+    static const struct {
+        const char *site;
+        unsigned status;
+    } table[] = {{"cross-site", 403}, {"same-site", 403}, {"same-origin", 0}, {"none", 0}};
+    auto_(access_freep) struct access *a = make(&none);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct head h = head("127.0.0.1", "localhost:7777");
+
+        with(&h, "Sec-Fetch-Site", table[i].site);
+        assert_int_equal(judged(a, &h), table[i].status);
+    }
+}
+
 static void names_are_those_that_were_told(void **state)
 {
     struct access_rules rules = {0};
@@ -437,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_of_this_host_pass),
         cmocka_unit_test(requests_of_others_do_not),
+        cmocka_unit_test(what_other_pages_embed_is_refused),
         cmocka_unit_test(names_are_those_that_were_told),
         cmocka_unit_test(pages_from_listed_origins_may_ask),
         cmocka_unit_test(pages_from_anywhere_need_a_token_and_get_no_credentials),
