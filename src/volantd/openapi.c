@@ -67,16 +67,36 @@ static json_t *components(void)
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
 
-static json_t *content(const char *what)
+/* One way to reply. */
+static void add_content(json_t *j, char *what)
 {
-    const char *item = strchr(what, ' ');
-    size_t n = item ? (size_t)(item - what) : strlen(what);
+    char *item = strchr(what, ' ');
     json_t *text;
 
-    if (!strchr(what, '/')) return json_pack("{s:{s:o}}", JSON_TYPE, "schema", schema_ref(what));
+    if (!strchr(what, '/')) {
+        set(j, JSON_TYPE, json_pack("{s:o}", "schema", schema_ref(what)));
+        return;
+    }
     text = json_pack("{s:{s:s}}", "schema", "type", "string");
-    if (item) set(text, "x-volant-item", schema_ref(item + 1));
-    return json_pack("{s%:o}", what, n, text);
+    if (item) {
+        *item = '\0';
+        set(text, "x-volant-item", schema_ref(item + 1));
+    }
+    set(j, what, text);
+}
+
+static json_t *content(const char *reply)
+{
+    json_t *j = json_object();
+
+    for (const char *at = reply, *end; at; at = end ? end + 2 : NULL) {
+        char what[96];
+
+        end = strstr(at, ", ");
+        (void)strf(what, sizeof(what), "%.*s", (int)(end ? (size_t)(end - at) : strlen(at)), at);
+        add_content(j, what);
+    }
+    return j;
 }
 
 static json_t *response(const char *reply)

@@ -24,7 +24,7 @@ struct api_operation {
     bool body_optional;
     unsigned status;   /* of success */
     const char *reply; /* component; "[X]": an array of X; NULL: no body; a content type for what is no JSON: "a/b", or
-                        * "a/b X" where it is made of X */
+                        * "a/b X" where it is made of X; several with ", " between */
     unsigned other_status; /* a second success, such as 202 for "still at it", with other_reply; 0: none */
     const char *other_reply;
 };

@@ -132,9 +132,10 @@ static void a_parameter_may_be_required(void **state)
 
 static void what_streams_are_made_of(void **state)
 {
-    static const struct api_route routes[] = {{"GET", "/api/v1/events/vms", events_get, ROLE_READ, BODY_KEPT}};
-    json_auto_t *j = openapi_document(routes, 1, "http://a");
-    const char *type = NULL, *item = NULL;
+    static const struct api_route routes[] = {{"GET", "/api/v1/events/vms", events_get, ROLE_READ, BODY_KEPT},
+                                              {"POST", "/mcp", mcp_post, ROLE_READ, BODY_KEPT}};
+    json_auto_t *j = openapi_document(routes, ARRAY_LEN(routes), "http://a");
+    const char *type = NULL, *item = NULL, *json = NULL;
 
     (void)state;
     assert_int_equal(json_unpack(j, "{s:{s:{s:{s:{s:{s:{s:{s:{s:s}, s:{s:s}}}}}}}}}", "paths", "/api/v1/events/vms",
@@ -143,6 +144,11 @@ static void what_streams_are_made_of(void **state)
                      0);
     assert_string_equal(type, "string");
     assert_string_equal(item, "#/components/schemas/VMEvent");
+    assert_int_equal(json_unpack(j, "{s:{s:{s:{s:{s:{s:{s:{s:{s:s}}, s:{s:{s:s}}}}}}}}}", "paths", "/mcp", "post",
+                                 "responses", "200", "content", "application/json; charset=utf-8", "schema", "$ref",
+                                 &json, "text/event-stream", "x-volant-item", "$ref", &item),
+                     0);
+    assert_string_equal(json, item); /* either way */
 }
 
 int main(void)

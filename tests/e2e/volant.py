@@ -195,7 +195,7 @@ class Host:
             DOCUMENTS[self.programs] = openapi.Document(served.body) if served.status == 200 else None
         document = DOCUMENTS.get(self.programs)
         if document and not self.volantd:
-            document.check(method, path, answer.status, answer.headers["Content-Type"], answer.body)
+            document.check(method, path, answer.status, answer.headers, answer.body)
 
     def volar(self, *args, check=True, timeout=120, **kwargs):
         done = subprocess.run([os.path.join(self.programs, "volar"), *args], env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
