@@ -171,7 +171,7 @@ static bool wait_over(const struct vm *vm, enum wait_for what)
 
 bool vm_is_ready(const struct vm *vm)
 {
-    return vm->status == VM_RUNNING && vm->ready && !vm->paused && !vm->hung;
+    return vm->status == VM_RUNNING && vm->ready && !vm->paused && !vm->hung && !vm->found;
 }
 
 static void tell_observers(struct vm *vm, bool gone)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that may send anything, and what has to be as it was when they have gone."""
 import contextlib
+import fcntl
 import os
+import select
 import socket
+import struct
+import termios
 import threading
 import time
 
@@ -81,8 +85,18 @@ class Client:
         answer = self.answer()
         return answer[0] if answer else CLOSED
 
+    def unread(self):
+        """How much of it the other side has not taken (unix(7): SIOCOUTQ)."""
+        return struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, b"\0" * 4))[0]
+
+    def has_answer(self):
+        return bool(select.select([self.socket], [], [], 0)[0])
+
     def says_no_more(self):
         """What it has sent was looked at before: libmicrohttpd overlooks an end that comes together with bytes."""
+        end = time.monotonic() + 10
+        while self.unread() > 0 and not self.has_answer() and time.monotonic() < end:
+            time.sleep(0.002)
         time.sleep(0.03)
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
