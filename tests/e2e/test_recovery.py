@@ -255,6 +255,15 @@ def test_a_clock_that_jumped_back_delays_nothing_for_long(tiny_host, tiny_vm):
 
 # --- drift -------------------------------------------------------------------------------------------------------------
 
+def orphan_artifact(host, digest):
+    """One of nobody, which has been there for long: its path."""
+    path = host.inside("artifacts", "sha256", digest)
+    with open(path, "wb") as f:
+        f.write(b"x")
+    os.utime(path, (1000, 1000))
+    return path
+
+
 def test_every_kind_of_drift(tiny_host, tiny, tiny_vm, busybox, tmp_path):
     host = tiny_host
     tiny_vm("gone")
@@ -267,18 +276,17 @@ def test_every_kind_of_drift(tiny_host, tiny, tiny_vm, busybox, tmp_path):
     change_registry(host, "PRAGMA foreign_keys = OFF", "INSERT INTO ip_allocations (address, vm_id) VALUES (42, 4711)",
                     "INSERT INTO vm_ports (vm_id, protocol, host_ip, host_port, port, name)"
                     " VALUES (4711, 'tcp', '127.0.0.1', 1, 1, '')")
+    swept = orphan_artifact(host, "34" * 32)
     host.start()
+    volant.wait_until(lambda: not os.path.exists(swept), 30)  # of a start: what comes now is not its
     says(of_kind(check(host), "rows")["detail"], ["1 leases", "1 ports"])
     # a folder of no VM, and the folder of one that runs
     os.makedirs(host.inside("vms", "4711", "x"))
     os.rename(host.folder("gone"), os.path.join(host.dir, "away"))
     # an artifact of nobody, and one that is missing
     orphan, missing = "12" * 32, manifest["initramfs"]["checksum"].split(":")[1]
-    path = host.inside("artifacts", "sha256", orphan)
+    path = orphan_artifact(host, orphan)
     appliance_file = host.inside("artifacts", "sha256", missing)
-    with open(path, "wb") as f:
-        f.write(b"x")
-    os.utime(path, (1000, 1000))
     os.rename(appliance_file, os.path.join(host.dir, "blob"))
 
     found = check(host)
