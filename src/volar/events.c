@@ -22,6 +22,7 @@ const struct opt events_opts[] = {
 
 struct printer {
     struct strbuf pending; /* the part of an event that has come */
+    int64_t id;            /* of the newest event; -1: none is known */
     bool json;
     bool dropped;
 };
@@ -34,7 +35,10 @@ static int print_event(struct printer *p, const char *text, size_t n)
 
     if (json_parse(text, n, "event", &j, NULL) < 0) return 0;
     if (str_eq(text_at(j, NULL, "type"), "STREAM_DROPPED")) p->dropped = true;
-    if (p->json) return fwrite(text, 1, n, stdout) == n && putchar('\n') == '\n' ? 0 : -EPIPE;
+    if (p->json) {
+        if (p->id >= 0) (void)json_object_set_new(j, "id", json_integer(p->id));
+        return json_dumpf(j, stdout, JSON_COMPACT) == 0 && putchar('\n') == '\n' ? 0 : -EPIPE;
+    }
     message = text_at(j, NULL, "message");
     strbuf_add_printable(&safe, message, strlen(message));
     return printf("%-24s %-16s %-20s %s\n", text_at(j, NULL, "timestamp"), text_at(j, NULL, "type"),
@@ -45,10 +49,12 @@ static int print_event(struct printer *p, const char *text, size_t n)
 
 static int take_line(void *arg, const char *line, size_t n)
 {
-    static const char prefix[] = "data: ";
-    const size_t skip = sizeof(prefix) - 1;
+    static const char id_is[] = "id: ", data_is[] = "data: "; /* in this order */
+    struct printer *p = arg;
+    uint64_t id;
 
-    return str_starts(line, prefix) ? print_event(arg, line + skip, n - skip) : 0;
+    if (str_starts(line, id_is) && parse_u64(line + sizeof(id_is) - 1, 0, INT64_MAX, &id) == 0) p->id = (int64_t)id;
+    return str_starts(line, data_is) ? print_event(p, line + sizeof(data_is) - 1, n - (sizeof(data_is) - 1)) : 0;
 }
 
 static int take(void *arg, const char *data, size_t n)
@@ -85,7 +91,7 @@ static int make_path(char *buf, size_t size, struct vl_error *err)
 int events(void *ctx, int argc, char *const *argv)
 {
     struct volar *v = ctx;
-    struct printer p = {0};
+    struct printer p = {.id = -1};
     struct vl_error err = {0};
     char path[900];
     size_t n;

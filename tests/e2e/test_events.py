@@ -136,10 +136,13 @@ def test_volar_events(tiny, tiny_host):
     following = subprocess.Popen([volant.program("volar"), "events", "--since", "0", "-o", "json"],
                                  env=tiny_host.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        assert json.loads(following.stdout.readline())["type"] == "VM_CREATED"
+        first = json.loads(following.stdout.readline())
+        assert first["type"] == "VM_CREATED" and first["id"] > 0
         tiny_host.volar("vms", "delete", "web")
-        while json.loads(following.stdout.readline())["type"] != "VM_DELETED":
-            pass
+        last = first
+        while last["type"] != "VM_DELETED":
+            before, last = last, json.loads(following.stdout.readline())
+            assert last["id"] == before["id"] + 1  # what --since wants
     finally:
         following.kill()
         following.wait(10)
