@@ -26,8 +26,10 @@
 #define HOST_COME_MS     2000
 #define HOST_ASK_MS      250
 #define YOUNG_MS         5000
-#define CONSOLE_DRAIN_MS 200
-#define KILL_WAIT_MS     2000 /* from SIGKILL until the end is declared without it */
+#define CONSOLE_DRAIN_MS 1000
+#define CONSOLE_SAY_MS   200
+#define CONSOLE_END      (16ul * 1024) /* of what waits for it at the end: bytes of last words */
+#define KILL_WAIT_MS     2000          /* from SIGKILL until the end is declared without it */
 
 struct agent {
     struct loop *loop;
@@ -268,11 +270,12 @@ static void drain_console(struct agent *a)
 {
     int64_t deadline = mono_ms() + CONSOLE_DRAIN_MS;
 
+    console_keep_end(&a->console, CONSOLE_END);
     while (console_busy(&a->console) && mono_ms() < deadline)
         (void)loop_step(a->loop, deadline_left(deadline));
     /* The queue may end within a line, which the machine's last one must not become a part of. */
     if (console_busy(&a->console))
-        console_say(a->console.fd, CONSOLE_DRAIN_MS, "\nvolant: the console is slow: what waited for it is left out");
+        console_say(a->console.fd, CONSOLE_SAY_MS, "\nvolant: the console is slow: what waited for it is left out");
 }
 
 static void agent_free(struct agent *a)

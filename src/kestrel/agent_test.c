@@ -107,8 +107,8 @@ static void *read_slowly(void *arg)
     return NULL;
 }
 
-/* What is queued for the console is cut off somewhere: not so that the last line ends another one. */
-static void test_the_last_line_is_a_line_on_a_slow_console(void **state)
+/* Of more than a slow console takes, the last words are what stays, and each line is whole. */
+static void test_last_words_reach_a_slow_console(void **state)
 {
     static const char last[] = "\nvolant: workload exited code=6\n";
     struct guest_config config = {0};
@@ -116,12 +116,15 @@ static void test_the_last_line_is_a_line_on_a_slow_console(void **state)
     struct slow_reader reader = {0};
     struct vl_error err = {0};
     int console[2], code = -1;
+    char *save = NULL;
     pthread_t thread;
 
     (void)state;
     assert_int_equal(strv_add(&config.workload.entrypoint, "/bin/sh"), 0);
     assert_int_equal(strv_add(&config.workload.entrypoint, "-c"), 0);
-    assert_int_equal(strv_add(&config.workload.entrypoint, "yes 'a line of some length' | head -n 8000; exit 6"), 0);
+    assert_int_equal(strv_add(&config.workload.entrypoint,
+                              "yes 'a line of some length' | head -n 40000; echo FATAL: the reason >&2; exit 6"),
+                     0);
     assert_int_equal(pipe2(console, O_CLOEXEC), 0);
     opts.console_fd = console[1];
     reader.fd = console[0];
@@ -133,6 +136,11 @@ static void test_the_last_line_is_a_line_on_a_slow_console(void **state)
     (void)close(console[0]);
     assert_false(reader.text.failed);
     assert_true(str_ends(reader.text.data, last));
+    assert_non_null(strstr(reader.text.data, "\nvolant: the console is slow: "));
+    assert_non_null(strstr(reader.text.data, "\nFATAL: the reason\n"));
+    for (char *line = strtok_r(reader.text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        assert_true(str_eq(line, "a line of some length") || str_starts(line, "volant: ") ||
+                    str_eq(line, "FATAL: the reason"));
     strbuf_done(&reader.text);
     guest_config_done(&config);
 }
@@ -186,7 +194,7 @@ int main(void)
         cmocka_unit_test(test_output_and_code_reach_the_console),
         cmocka_unit_test(test_a_grandchild_holds_nothing_up),
         cmocka_unit_test(test_a_stuck_console_holds_nothing_up),
-        cmocka_unit_test(test_the_last_line_is_a_line_on_a_slow_console),
+        cmocka_unit_test(test_last_words_reach_a_slow_console),
         cmocka_unit_test(test_checks_end_beside_the_workload),
         cmocka_unit_test(test_what_cannot_start_says_so),
     };

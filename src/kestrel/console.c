@@ -3,11 +3,16 @@
 #include "kestrel/console.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "base/clock.h"
 #include "base/io.h"
+
+#define PIECE    4096 /* bytes that are written at once, and the rest of a line */
+#define KEPT_MAX 4096 /* bytes of lines that matter, out of what is left out */
+#define MATTERS  '!'
 
 void console_init(struct console *c, struct loop *l, int fd)
 {
@@ -18,65 +23,120 @@ void console_init(struct console *c, struct loop *l, int fd)
 void console_done(struct console *c)
 {
     loop_unwatch(&c->watch);
+    strbuf_done(&c->going);
+    strbuf_done(&c->kept);
     strbuf_done(&c->queue);
 }
 
 bool console_busy(const struct console *c)
 {
-    return c->queue.len > 0;
+    return c->going.len > 0 || c->kept.len > 0 || c->queue.len > 0 || c->left_out > 0;
 }
 
-static void say_left_out(struct console *c)
+/* The first line of a queue with its flag and newline. */
+static size_t first_line(const struct strbuf *queue)
 {
-    strbuf_addf(&c->queue, "volant: the console is slow: %llu lines left out (the agent keeps the last ones)\n",
-                (unsigned long long)c->left_out);
+    return (size_t)((const char *)memchr(queue->data, '\n', queue->len) - queue->data) + 1;
+}
+
+static void keep(struct console *c, const char *line, size_t n)
+{
+    strbuf_add(&c->kept, line, n);
+    while (c->kept.len > KEPT_MAX) {
+        strbuf_consume(&c->kept, first_line(&c->kept));
+        c->left_out++;
+    }
+}
+
+void console_keep_end(struct console *c, size_t max)
+{
+    size_t n = 0;
+
+    while (c->queue.len - n > max) {
+        const char *line = c->queue.data + n;
+        size_t len = (size_t)((const char *)memchr(line, '\n', c->queue.len - n) - line) + 1;
+
+        if (*line == MATTERS && len <= KEPT_MAX)
+            keep(c, line + 1, len - 1);
+        else
+            c->left_out++;
+        n += len;
+    }
+    strbuf_consume(&c->queue, n);
+}
+
+/* No memory: rather lose what waits than stop taking lines. */
+static void give_up(struct console *c)
+{
+    strbuf_done(&c->going);
+    strbuf_done(&c->kept);
+    strbuf_done(&c->queue);
+    c->going = c->kept = c->queue = (struct strbuf){0};
+    c->left_out++;
+}
+
+/* What was left out and what of it was not, then some lines. */
+static void take_next(struct console *c)
+{
+    if (c->left_out > 0)
+        strbuf_addf(&c->going, "volant: the console is slow: %llu lines left out (the agent keeps the last ones)\n",
+                    (unsigned long long)c->left_out);
     c->left_out = 0;
+    if (c->kept.len > 0) strbuf_add(&c->going, c->kept.data, c->kept.len);
+    strbuf_consume(&c->kept, c->kept.len);
+    for (size_t n; c->queue.len > 0 && c->going.len < PIECE; strbuf_consume(&c->queue, n)) {
+        n = first_line(&c->queue);
+        strbuf_add(&c->going, c->queue.data + 1, n - 1);
+    }
+    if (c->going.failed || c->kept.failed) give_up(c);
 }
 
 static void write_queue(struct watch *w, uint32_t events)
 {
     struct console *c = container_of(w, struct console, watch);
-    ssize_t n = write(c->fd, c->queue.data, c->queue.len);
+    ssize_t n;
 
     (void)events;
+    if (c->going.len == 0) take_next(c);
+    n = write(c->fd, c->going.data, c->going.len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    strbuf_consume(&c->queue, n < 0 ? c->queue.len : (size_t)n); /* a console that fails has nothing to be told */
-    if (c->queue.len == 0 && c->left_out > 0) say_left_out(c);
-    if (c->queue.len == 0) loop_unwatch(&c->watch);
+    strbuf_consume(&c->going, n < 0 ? c->going.len : (size_t)n); /* a console that fails has nothing to be told */
+    if (!console_busy(c)) loop_unwatch(&c->watch);
 }
 
-static void queue_rest(struct console *c, const char *line, size_t n, size_t written)
+static void await_room(struct console *c)
 {
-    if (written < n) strbuf_add(&c->queue, line + written, n - written);
-    strbuf_add(&c->queue, "\n", 1);
-    if (c->queue.failed) { /* no memory: rather lose the queue than stop taking lines */
-        strbuf_done(&c->queue);
-        c->queue = (struct strbuf){0};
-        c->left_out++;
-        loop_unwatch(&c->watch);
-        return;
-    }
-    if (!c->watch.loop && loop_watch(c->loop, &c->watch, c->fd, EPOLLOUT, write_queue) < 0)
-        strbuf_consume(&c->queue, c->queue.len); /* not a console but a file: it does not get here with EAGAIN */
+    if (c->going.failed || c->kept.failed || c->queue.failed) give_up(c);
+    if (c->watch.loop || loop_watch(c->loop, &c->watch, c->fd, EPOLLOUT, write_queue) == 0) return;
+    strbuf_consume(&c->going, c->going.len); /* not a console but a file: it does not get here with EAGAIN */
+    strbuf_consume(&c->queue, c->queue.len);
 }
 
-void console_line(struct console *c, const char *line, size_t n)
+static void queue_line(struct console *c, bool matters, const char *line, size_t n)
+{
+    strbuf_addf(&c->queue, "%c", matters ? MATTERS : ' ');
+    strbuf_add(&c->queue, line, n);
+    strbuf_add(&c->queue, "\n", 1);
+    if (c->queue.len > CONSOLE_QUEUE_MAX) console_keep_end(c, CONSOLE_QUEUE_MAX / 4 * 3);
+}
+
+void console_line(struct console *c, bool matters, const char *line, size_t n)
 {
     struct iovec parts[] = {{(void *)(uintptr_t)line, n}, {"\n", 1}};
-    ssize_t written = 0;
+    ssize_t written;
 
     if (c->fd < 0) return;
-    if (c->queue.len + n >= CONSOLE_QUEUE_MAX || (c->left_out > 0 && c->queue.len > 0)) {
-        c->left_out++;
+    if (console_busy(c)) {
+        queue_line(c, matters, line, n);
+        await_room(c);
         return;
     }
-    if (c->queue.len == 0) {
-        written = writev(c->fd, parts, ARRAY_LEN(parts));
-        if (written == (ssize_t)n + 1) return;
-        if (written < 0 && errno != EAGAIN && errno != EINTR) return;
-        if (written < 0) written = 0;
-    }
-    queue_rest(c, line, n, (size_t)written);
+    written = writev(c->fd, parts, ARRAY_LEN(parts));
+    if (written == (ssize_t)n + 1 || (written < 0 && errno != EAGAIN && errno != EINTR)) return;
+    if (written < 0) written = 0;
+    if ((size_t)written < n) strbuf_add(&c->going, line + written, n - (size_t)written);
+    strbuf_add(&c->going, "\n", 1);
+    await_room(c);
 }
 
 void console_say(int fd, int wait_ms, const char *fmt, ...)

@@ -11,7 +11,7 @@ static void take_line(void *arg, const char *line, size_t n)
 {
     struct output *o = arg;
 
-    console_line(o->console, line, n);
+    console_line(o->console, o->stream == LOG_STDERR, line, n);
     logs_add(o->logs, o->stream, wall_ms(), line, n);
 }
 

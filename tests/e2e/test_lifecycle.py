@@ -102,6 +102,18 @@ def test_why_a_workload_ended(host, busybox, tmp_path, entrypoint, code):
     assert vm["exit_code"] == code and vm["reason"], vm
 
 
+def test_last_words_of_one_that_wrote_a_lot(host, busybox, tmp_path):
+    """The console cannot take it all: what stays is the end."""
+    script = ("busybox yes 'a line of some length that the console is too slow for' | busybox head -n 60000; "
+              "echo FATAL: why >&2; exit 3")
+    host.install(manifest_with(busybox, tmp_path, entrypoint=["/bin/busybox", "sh", "-c", script]))
+    host.volar("vms", "create", "web", "--plugin", "other", "--wait", "process")
+    host.wait_status("web", "crashed", "stopped")
+    log = host.volar("vms", "logs", "web").stdout.splitlines()
+    assert "FATAL: why" in log, log[-20:]
+    assert "a line of some length that the console is too slow for" in log[log.index("FATAL: why"):] or log[-2] == "FATAL: why"
+
+
 def test_environment_user_and_folder_reach_the_workload(host, busybox, tmp_path):
     script = 'echo "env=$GREETING dir=$(busybox pwd) id=$(busybox id -u):$(busybox id -g)"'
     host.install(manifest_with(
