@@ -52,7 +52,8 @@ struct engine_config {
     unsigned boot_width;  /* VMs that boot at the same time; the others are pending */
     struct restart_times restart;
     struct admission admission;
-    bool former; /* a registry that was replaced lies beside: artifacts that only it may name are left alone */
+    bool former;         /* a registry that was replaced lies beside: artifacts that only it may name are left alone */
+    const char *db_path; /* beside which it lies, for messages; borrowed */
     const struct strv *kernel_dirs; /* config.kernel_override is only looked for below these; borrowed */
     const struct strv *media_dirs;  /* file:// media are only read below these; NULL: none are; borrowed */
     int fetch_s;                    /* for a medium by http(s) to come; 0: an hour */

@@ -199,9 +199,12 @@ static int check_complete(const struct engine *e, struct vl_error *err)
             "takes them in",
             e->strangers);
     if (e->cfg.former)
-        return vl_fail(err, VL_CONFLICT,
-                       "a registry that was replaced is kept beside this one and may be put back, with what it names: "
-                       "remove it first, and start volantd again");
+        return vl_fail(
+            err, VL_CONFLICT,
+            "a registry that was replaced is kept as %s.before-restore (or with .1, .2) and may be put back, "
+            "with what it names: remove it first, and what is beside it with -wal and -shm, and start volantd "
+            "again",
+            e->cfg.db_path);
     return 0;
 }
 

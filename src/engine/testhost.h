@@ -111,6 +111,7 @@ static inline void engine_begin(struct host *h)
     cfg.artifacts = h->artifacts;
     cfg.admission = h->admission;
     cfg.former = h->former;
+    cfg.db_path = "/nowhere/state.db";
     cfg.vms_dir = vms;
     assert_int_equal(subnet_parse("192.168.127.0/24", "subnet", &cfg.subnet, NULL), 0);
     assert_int_equal(engine_new(&cfg, &h->engine, NULL), 0);

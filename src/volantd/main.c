@@ -164,6 +164,7 @@ static int open_engine(struct daemon *d, struct vl_error *err)
                     .stable_ms = (int)s->restart_stable_s * 1000,
                     .limit = (int)s->restart_limit},
         .former = store_former_is_there(s->db_path),
+        .db_path = s->db_path,
         .kernel_dirs = &s->kernel_dirs,
         .media_dirs = &s->media_dirs,
         .fetch_s = (int)s->fetch_timeout_s,

@@ -75,6 +75,9 @@ def test_each_former_registry_is_kept(host, busybox, tmp_path):
     for name in ("state.db.before-restore", "state.db.before-restore.1"):
         with sqlite3.connect(host.inside(name)) as db:
             assert db.execute("SELECT name FROM plugins").fetchall() == [("busybox",)]
+    refused = host.volar("artifacts", "prune", check=False)
+    assert refused.returncode == 1
+    says(refused.stderr, [host.inside("state.db.before-restore"), "-wal", "-shm", "start volantd again"])
 
 
 def test_no_room_beside_the_database(tmp_path):
