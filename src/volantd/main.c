@@ -284,22 +284,13 @@ static int check_access(const struct daemon *d, struct vl_error *err)
     return 0;
 }
 
-static int open_access(struct daemon *d, struct vl_error *err)
-{
-    const struct access_rules *rules = &d->settings.access;
-    int r;
-
-    if (rules->tls_cert && (r = tls_load(rules->tls_cert, rules->tls_key, &d->tls, err)) < 0) return r;
-    return access_new(d->store, rules, &d->access, err);
-}
-
 static int open_listeners(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
     const struct systemd_config systemd = {.loop = d->loop, .store = d->store, .status = status_line, .arg = d};
     int r;
 
-    if ((r = open_access(d, err)) < 0 || (r = check_access(d, err)) < 0 ||
+    if ((r = access_new(d->store, &s->access, &d->access, err)) < 0 || (r = check_access(d, err)) < 0 ||
         (r = sockets_open(d->sockets, s->paths.socket, s->listen ? &s->listen_addr : NULL, err)) < 0)
         return r;
     d->api = (struct api){
@@ -402,13 +393,15 @@ static void prepare_process(void)
 }
 
 /* 1: to be done again, with the settings as they are then. */
-static int serve(struct settings *settings, const struct strv *warnings, struct sockets *sockets, struct vl_error *err)
+static int serve(struct settings *settings, struct tls *tls, const struct strv *warnings, struct sockets *sockets,
+                 struct vl_error *err)
 {
     int64_t start_us = mono_us();
-    struct daemon d = {.settings = *settings, .state_lock = -1, .runtime_lock = -1, .sockets = sockets};
+    struct daemon d = {.settings = *settings, .tls = *tls, .state_lock = -1, .runtime_lock = -1, .sockets = sockets};
     int r;
 
-    *settings = (struct settings){0}; /* moved */
+    *settings = (struct settings){0}; /* moved, both */
+    *tls = (struct tls){0};
     log_set_level(d.settings.log_level);
     for (size_t i = 0; i < warnings->len; i++)
         log_warn("%s", warnings->items[i]);
@@ -439,19 +432,30 @@ static const char details[] =
     "  volantd --listen 0.0.0.0:7777 --tls-cert /etc/volant/tls.crt --tls-key /etc/volant/tls.key\n"
     "  volantd --state-dir /srv/volant --log-level debug\n";
 
+/* What is wrong with either stays wrong until somebody changes it. */
+static int load(const struct settings_flags *flags, struct settings *ret, struct tls *ret_tls, struct strv *warnings,
+                struct vl_error *err)
+{
+    int r = settings_load(flags, env_get, ret, warnings, err);
+
+    if (r < 0 || !ret->access.tls_cert) return r;
+    return tls_load(ret->access.tls_cert, ret->access.tls_key, ret_tls, err);
+}
+
 /* Exit code; -1: once more. */
 static int run_once(const struct settings_flags *flags, struct sockets *sockets)
 {
     auto_settings settings = {0};
+    auto_(tls_done) struct tls tls = {0};
     auto_strv warnings = {0};
     struct vl_error err = {0};
     int r;
 
-    if (settings_load(flags, env_get, &settings, &warnings, &err) < 0) {
+    if (load(flags, &settings, &tls, &warnings, &err) < 0) {
         (void)fprintf(stderr, "volantd: %s\n", err.msg);
         return 2;
     }
-    if ((r = serve(&settings, &warnings, sockets, &err)) < 0) {
+    if ((r = serve(&settings, &tls, &warnings, sockets, &err)) < 0) {
         log_err("%s", err.msg);
         return 1;
     }
