@@ -2,6 +2,7 @@
 """`make install`: what lies where, and that it works from there without being told where anything is."""
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -32,7 +33,9 @@ def test_layout(installed):
     folder, prefix = installed
     files = {os.path.relpath(os.path.join(root, name), prefix): stat.S_IMODE(os.stat(os.path.join(root, name)).st_mode)
              for root, _, names in os.walk(folder) for name in names}
-    assert files == {
+    documents = {os.path.join(root, name) for root, _, names in os.walk(os.path.join(volant.ROOT, "docs")) for name in names}
+    documents |= {os.path.join(volant.ROOT, name) for name in ("README.md", "SECURITY.md")}
+    assert files == {f"share/doc/volant/{os.path.relpath(name, volant.ROOT)}": 0o644 for name in documents} | {
         "bin/volantd": 0o755, "bin/volar": 0o755, "bin/fledge": 0o755,
         "libexec/volant/volant-shim": 0o755, "libexec/volant/volant-fetch": 0o755, "share/volant/kestrel": 0o755,
         "share/volant/vmlinux-generic": 0o644, "share/volant/vmlinux-generic.json": 0o644,
@@ -43,9 +46,13 @@ def test_layout(installed):
 
 
 def test_the_unit_starts_what_is_installed(installed):
-    _, prefix = installed
+    """And names the guide that is installed with it."""
+    folder, prefix = installed
     with open(f"{prefix}/lib/systemd/system/volantd.service", encoding="utf-8") as f:
-        assert f"\nExecStart={prefix_of_build()}/bin/volantd\n" in f.read()
+        text = f.read()
+    assert f"\nExecStart={prefix_of_build()}/bin/volantd\n" in text
+    (guide,) = re.findall(r"^Documentation=file:(/\S+)$", text, re.M)
+    assert os.path.exists(folder + guide)
 
 
 def test_versions(installed):
