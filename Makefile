@@ -27,7 +27,7 @@ quickstart: ## From nothing to a page served by a microVM
 	@BUILD=$(BUILD) scripts/quickstart
 
 .PHONY: check
-check: all kernel ## Unit and short end-to-end tests (at most 8 minutes once the kernel is built)
+check: all kernel ## Unit and short end-to-end tests (about 8 minutes on two idle cores)
 	@$(PYTHON) scripts/run-checks --build $(BUILD) unit e2e
 
 .PHONY: check-all

@@ -74,7 +74,7 @@ def service(tmp_path, tiny):
 def test_the_guide(service, tiny):
     guide = sections()
     assert list(guide) == ["Under systemd", "Restart and upgrade", "What happens to VMs", "Room on the disk",
-                           "Backup", "Restore", "What survives what"]
+                           "Backup", "Restore", "Logs", "What survives what"]
     service.follow(guide["Under systemd"])
     service.install(tiny.manifest)
     service.volar("vms", "create", "web", "--plugin", "tiny", "--kernel", tiny.kernel, "--wait", "ready")
