@@ -74,7 +74,7 @@ def service(tmp_path, tiny):
 def test_the_guide(service, tiny):
     guide = sections()
     assert list(guide) == ["Under systemd", "Restart and upgrade", "What happens to VMs", "Room on the disk",
-                           "Backup", "Restore", "Logs", "What survives what"]
+                           "Backup", "Restore", "Published ports and other hosts", "Logs", "What survives what"]
     service.follow(guide["Under systemd"])
     service.install(tiny.manifest)
     service.volar("vms", "create", "web", "--plugin", "tiny", "--kernel", tiny.kernel, "--wait", "ready")
@@ -101,3 +101,15 @@ def test_the_guide(service, tiny):
     service.follow(offline)
     assert [v["name"] for v in service.vms()] == ["web"]
     service.volar("vms", "delete", "web")
+
+
+def test_the_reverse_proxy_is_one(tmp_path):
+    with open(GUIDE, encoding="utf-8") as f:
+        (server,) = re.findall(r"^```nginx\n(.*?)^```", f.read(), re.S | re.M)
+    conf = tmp_path / "nginx.conf"
+    server = server.replace("listen 80;", "listen 127.0.0.1:18080;")
+    conf.write_text(f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{server}}}\n",
+                    encoding="utf-8")
+    done = subprocess.run(["/usr/sbin/nginx", "-t", "-p", str(tmp_path), "-c", str(conf)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
