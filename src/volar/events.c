@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* volar events: the stream of server-sent events, a line for each. */
+/*
+ * volar events: the stream of server-sent events, a line for each. Where volantd ends it, it goes on behind the last
+ * event that came, if volantd is back in time.
+ */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "model/schema.h"
 #include "volar/api.h"
 #include "volar/output.h"
 #include "volar/volar.h"
 
 #define EVENT_MAX (1024UL * 1024)
+#define BACK_MS   30000 /* for volantd to be there again */
+#define RETRY_MS  250
 
 static const char *since, *vm, *type;
 
@@ -23,7 +29,9 @@ const struct opt events_opts[] = {
 struct printer {
     struct strbuf pending; /* the part of an event that has come */
     int64_t id;            /* of the newest event; -1: none is known */
+    int64_t deadline;      /* mono_ms: until then volantd may be away; 0: it answers */
     bool json;
+    bool began; /* volantd has answered */
     bool dropped;
 };
 
@@ -62,6 +70,8 @@ static int take(void *arg, const char *data, size_t n)
     struct printer *p = arg;
     int r;
 
+    p->began = true;
+    p->deadline = 0;
     strbuf_add(&p->pending, data, n);
     if (p->pending.failed) return -ENOMEM;
     r = strbuf_each_line(&p->pending, take_line, p);
@@ -70,7 +80,7 @@ static int take(void *arg, const char *data, size_t n)
 }
 
 /* Names and types are of letters that need no escape; volantd says what is wrong with others. */
-static int make_path(char *buf, size_t size, struct vl_error *err)
+static int check_options(int64_t *ret_id, struct vl_error *err)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-,";
     const char *const texts[] = {vm, type};
@@ -78,14 +88,69 @@ static int make_path(char *buf, size_t size, struct vl_error *err)
 
     if (since && parse_u64(since, 0, INT64_MAX, &id) < 0)
         return vl_fail(err, VL_INVALID, "--since is '%.40s': write the id of an event, or 0", since);
+    if (since) *ret_id = (int64_t)id;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         if (texts[i] && texts[i][strspn(texts[i], allowed)] != '\0')
             return vl_fail(err, VL_INVALID, "%s is '%.60s': write names with ',' between them", i ? "--type" : "--vm",
                            texts[i]);
-    if (strf(buf, size, "/api/v1/events/vms?%s%s%s%s%s%s", since ? "last_event_id=" : "", since ? since : "",
-             vm ? "&vm=" : "", vm ? vm : "", type ? "&type=" : "", type ? type : "") < 0)
+    return 0;
+}
+
+static int make_path(const struct printer *p, char *buf, size_t size, struct vl_error *err)
+{
+    char id[24] = "";
+
+    if (p->id >= 0) (void)strf(id, sizeof(id), "%lld", (long long)p->id);
+    if (strf(buf, size, "/api/v1/events/vms?%s%s%s%s%s%s", *id ? "last_event_id=" : "", id, vm ? "&vm=" : "",
+             vm ? vm : "", type ? "&type=" : "", type ? type : "") < 0)
         return vl_fail(err, VL_INVALID, "--vm and --type have too many names");
     return 0;
+}
+
+static int too_long_away(void *arg)
+{
+    const struct printer *p = arg;
+
+    return p->deadline > 0 && mono_ms() > p->deadline ? -ETIMEDOUT : 0;
+}
+
+static void wait_for_volantd(struct printer *p)
+{
+    if (p->deadline == 0) {
+        (void)fprintf(stderr, "volar: volantd ended the stream: waiting up to %d s for it to go on\n", BACK_MS / 1000);
+        p->deadline = mono_ms() + BACK_MS;
+    }
+    strbuf_done(&p->pending); /* half an event comes again, whole */
+    p->pending = (struct strbuf){0};
+    pause_ms(RETRY_MS);
+}
+
+/* Nothing came after the last event: volantd said no, or was not there in time. */
+static int given_up(const struct printer *p, struct vl_error *err)
+{
+    struct vl_error cause = *err;
+
+    return vl_fail(err, VL_UNAVAILABLE,
+                   "volantd ended the stream (it stopped, or the token was revoked): %s; --since %lld goes on from "
+                   "there",
+                   cause.msg, (long long)p->id);
+}
+
+static int follow(struct volar *v, struct printer *p, struct vl_error *err)
+{
+    char path[900];
+    int r;
+
+    for (;;) {
+        *err = (struct vl_error){0};
+        if ((r = make_path(p, path, sizeof(path), err)) < 0) return r;
+        r = api_stream(v, path, take, p, too_long_away, p, err);
+        if (p->dropped) return vl_fail(err, VL_UNAVAILABLE, "volantd ended the stream: read faster");
+        if (r == 0) r = vl_fail(err, VL_UNAVAILABLE, "it ended");
+        if (!p->began || p->id < 0) return r;
+        if (err->kind != VL_UNAVAILABLE || too_long_away(p) < 0) return p->deadline > 0 ? given_up(p, err) : r;
+        wait_for_volantd(p);
+    }
 }
 
 int events(void *ctx, int argc, char *const *argv)
@@ -93,15 +158,13 @@ int events(void *ctx, int argc, char *const *argv)
     struct volar *v = ctx;
     struct printer p = {.id = -1};
     struct vl_error err = {0};
-    char path[900];
     size_t n;
     int r = volar_begin(v, argc, argv, NULL, 0, 0, &n);
 
     if (r >= 0) return r;
-    if (make_path(path, sizeof(path), &err) < 0) return volar_misuse(v, &err);
+    if (check_options(&p.id, &err) < 0) return volar_misuse(v, &err);
     p.json = volar_json(v);
-    r = api_stream(v, path, take, &p, NULL, NULL, &err);
+    (void)follow(v, &p, &err);
     strbuf_done(&p.pending);
-    if (r == 0) r = vl_fail(&err, VL_UNAVAILABLE, "volantd ended the stream%s", p.dropped ? ": read faster" : "");
     return volar_fail(&err);
 }

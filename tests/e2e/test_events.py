@@ -148,6 +148,58 @@ def test_volar_events(tiny, tiny_host):
         following.wait(10)
 
 
+class Following:
+    """`volar events -o json`, by the side of the test."""
+
+    def __init__(self, env, *args):
+        self.process = subprocess.Popen([volant.program("volar"), "events", "-o", "json", *args], env=env,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+
+    def __enter__(self):
+        return self
+
+    def next(self):
+        return json.loads(self.process.stdout.readline())
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+def test_volar_events_goes_on_when_volantd_is_back(tiny, tiny_host):
+    with Following(tiny_host.env, "--since", "0") as reader:
+        create(tiny_host, "web", tiny)
+        seen = [reader.next(), reader.next()]
+        for end in (tiny_host.stop, tiny_host.kill):
+            end()
+            volant.says(reader.process.stderr.readline(), ["volantd ended the stream", "waiting"])
+            tiny_host.start()
+            for verb in ("pause", "resume"):
+                assert tiny_host.api("POST", f"/api/v1/vms/web/{verb}").status == 200
+                seen.append(reader.next())
+        ids = [event["id"] for event in seen]
+        assert ids == list(range(ids[0], ids[0] + 6))
+        reader.process.terminate()
+        assert reader.process.stderr.read() == ""
+
+
+@pytest.mark.long
+def test_volar_events_gives_up():
+    with volant.Host() as host:
+        with Following(host.env, "--since", "0") as reader:
+            host.volar("vms", "list")  # answers
+            time.sleep(0.5)  # for the stream to begin: else that volantd is not there is all that there is to say
+            host.stop()
+            volant.says(reader.process.stderr.readline(), ["waiting up to 30 s"])
+            assert reader.process.wait(60) == 1
+            volant.says(reader.process.stderr.read(), ["volantd ended the stream", "it stopped, or the token was revoked",
+                                                       "does not answer", "--since 0 goes on from there"])
+        host.start()
+
+
 def peak(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
