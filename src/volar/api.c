@@ -137,6 +137,18 @@ static int no_volantd(const struct api *a, struct vl_error *err)
                    a->address.base);
 }
 
+/* No answer, or not all of it. */
+static int broken_off(const struct api *a, const struct exchange *x, CURLcode code, struct vl_error *err)
+{
+    if (x->answer.status > 0 && x->take)
+        return vl_fail(err, VL_UNAVAILABLE,
+                       "volantd ended the stream before all was sent: it stopped, or the token was revoked");
+    if (x->answer.status == 0 && !*a->address.socket && str_starts(a->address.base, "http://"))
+        return vl_fail(err, VL_UNAVAILABLE, "%s gave no answer (%s): the port may speak TLS, try https://%s",
+                       a->address.base, curl_easy_strerror(code), a->address.base + strlen("http://"));
+    return vl_fail(err, VL_UNAVAILABLE, "talk to volantd: %s", curl_easy_strerror(code));
+}
+
 static int curl_failed(const struct api *a, const struct exchange *x, CURLcode code, struct vl_error *err)
 {
     switch (code) {
@@ -159,6 +171,16 @@ static int curl_failed(const struct api *a, const struct exchange *x, CURLcode c
                        "the certificate of %s is not trusted (%s): name the file of one that vouches for it in "
                        "VOLANT_API_CA",
                        a->address.base, curl_easy_strerror(code));
+    case CURLE_SSL_CONNECT_ERROR:
+        return vl_fail(err, VL_UNAVAILABLE, "%s: no TLS connection (%s): the port may speak none, try http://",
+                       a->address.base, curl_easy_strerror(code));
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9: no HTTP at all */
+        return broken_off(a, x, code, err);
     case CURLE_WRITE_ERROR:
         if (x->taken < 0) return vl_fail_errno(err, x->taken, "take the answer");
         break;
@@ -244,13 +266,16 @@ static enum vl_kind kind_of(long status)
 }
 
 /* {"error": "text"}, made safe for a terminal. */
-static int refused(const struct api_answer *a, struct vl_error *err)
+static int refused(const struct api *api, const struct api_answer *a, struct vl_error *err)
 {
     json_auto_t *j = json_loadb(a->body.data ? a->body.data : "", a->body.len, 0, NULL);
     const char *text = json_string_value(json_object_get(j, "error"));
     auto_strbuf shown = {0};
 
-    if (!text) return vl_fail(err, kind_of(a->status), "volantd answered with status %ld", a->status);
+    if (!text)
+        return vl_fail(err, kind_of(a->status),
+                       "%s answered with status %ld and without volantd's words: is it volantd?",
+                       *api->address.socket ? api->address.socket : api->address.base, a->status);
     strbuf_add_printable(&shown, text, strlen(text));
     return vl_fail(err, kind_of(a->status), "%s%s", shown.data ? shown.data : "",
                    a->status == 401 ? "; volar sends that of VOLANT_API_TOKEN" : "");
@@ -258,12 +283,13 @@ static int refused(const struct api_answer *a, struct vl_error *err)
 
 static int exchange_end(const struct api *a, struct exchange *x, struct vl_error *err)
 {
-    int r = curl_failed(a, x, perform(a, x), err);
+    CURLcode code = perform(a, x);
+    int r;
 
-    if (r < 0) return r;
     (void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &x->answer.status);
+    if ((r = curl_failed(a, x, code, err)) < 0) return r;
     if (x->answer.body.failed) return vl_fail_errno(err, ENOMEM, "take the answer");
-    return x->answer.status >= 300 ? refused(&x->answer, err) : 0;
+    return x->answer.status >= 300 ? refused(a, &x->answer, err) : 0;
 }
 
 int api_call(struct volar *v, const char *method, const char *path, const char *body, int timeout_s,

@@ -9,9 +9,11 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import time
 
 import pytest
 import volant
+import webserver
 from volant import says
 
 VM = {"name": "x", "plugin": "nothing"}
@@ -398,6 +400,31 @@ def test_without_settings_no_page_may_ask(guarded):
     assert guarded.tcp("GET", "/api/v1/vms", token=guarded.tokens["admin"], Origin="https://ui.example").status == 403
 
 
+def test_a_revoked_token_ends_volar_events():
+    with TcpHost() as host:
+        tokens = {name: host.token(name, "read") for name in ("watcher", "other")}
+        env = host.env | {"VOLANT_API_BASE": f"http://127.0.0.1:{host.port}", "VOLANT_API_TOKEN": tokens["watcher"]}
+        with subprocess.Popen([volant.program("volar"), "events"], env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as following:
+            time.sleep(0.5)  # for the stream to begin
+            host.volar("tokens", "revoke", "watcher")
+            assert following.wait(10) == 1
+            said = following.stderr.read()
+        says(said, ["volantd ended the stream (it stopped, or the token was revoked)", "invalid api key",
+                    "--since 0 goes on from there"])
+        assert tokens["watcher"] not in said
+
+
+# --- what answers -----------------------------------------------------------------------------------------------------
+
+
+def test_no_volantd_at_the_address():
+    with TcpHost() as host, webserver.serving() as other:
+        done = host.volar("--api", other.base, "vms", "list", check=False)
+        assert done.returncode == 1
+        says(done.stderr, [other.base, "404", "is it volantd"])
+
+
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
@@ -447,6 +474,9 @@ def test_volar_over_tls(tls, tmp_path):
     untrusted = tls.volar_tls("vms", "list", VOLANT_API_TOKEN=tls.admin, VOLANT_API_CA="")
     assert untrusted.returncode == 1
     says(untrusted.stderr, ["certificate", "VOLANT_API_CA"])
+    plain = tls.volar_tls("vms", "list", VOLANT_API_BASE=f"http://127.0.0.1:{tls.port}")
+    assert plain.returncode == 1
+    says(plain.stderr, ["may speak TLS", f"try https://127.0.0.1:{tls.port}"])
     assert tls.admin not in tls.logged()
 
 

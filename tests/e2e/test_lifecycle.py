@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 
 import pytest
 import volant
@@ -159,6 +160,18 @@ def test_logs_follow_and_tail(host, busybox, tmp_path):
         host.volar("vms", "stop", "x")
         assert follow.wait(20) == 0  # the stream ends with the VM
     assert "line 49" in host.volar("vms", "logs", "x").stdout  # from the console log
+
+
+def test_volantd_ends_under_a_reader_of_logs(host, busybox):
+    host.install(busybox)
+    host.create("x", "busybox")
+    with subprocess.Popen([volant.program("volar"), "vms", "logs", "-f", "x"], env=host.env, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as follow:
+        time.sleep(1)  # for the stream to begin
+        host.kill()
+        assert follow.wait(20) == 1
+        volant.says(follow.stderr.read(), ["volantd ended the stream", "it stopped"])
+    host.start()
 
 
 def test_logs_of_a_starting_vm_are_followed(host, busybox, tmp_path):
