@@ -61,11 +61,13 @@ bool vm_has_ended(const struct vm_view *vm)
 
 static int late(const struct vm_view *vm, struct vl_error *err)
 {
+    const char *reason = vm->reason ? vm->reason : "";
+
     return vl_fail(err, VL_UNAVAILABLE,
-                   "VM '%s' is %s%s after %llu s, not %s%s%s: see `volar vms logs %s`, or wait longer "
+                   "VM '%s' is %s after %llu s, not %s%s%s: see `volar vms logs %s`, or wait longer "
                    "with --timeout",
-                   vm->name, vm->status, vm->ready ? "" : " and not ready", (unsigned long long)vms_wait.timeout_s,
-                   vms_wait.want, vm->reason ? ": " : "", vm->reason ? vm->reason : "", vm->name);
+                   vm->name, vm->status, (unsigned long long)vms_wait.timeout_s, vms_wait.want, *reason ? ": " : "",
+                   reason, vm->name);
 }
 
 /* A workload that has done its work is no failure. Some reasons name `volar vms logs` themselves. */
