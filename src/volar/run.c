@@ -226,6 +226,11 @@ static int check_options(const struct volar *v)
     auto_vm_request request = {0};
     struct vl_error err = {0};
 
+    if (options.auto_remove && options.restart && !str_eq(options.restart, "no")) {
+        (void)vl_fail(&err, VL_INVALID, "--rm and --restart %s exclude each other: leave one of them out",
+                      options.restart);
+        return volar_misuse(v, &err);
+    }
     o.plugin = "image";
     if (create_body(vm_name ? vm_name : "image", &o, &body, &err) < 0 ||
         json_parse(body, strlen(body), "request", &j, &err) < 0 || vm_request_decode(j, &request, NULL, &err) < 0)

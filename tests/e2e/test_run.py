@@ -203,3 +203,10 @@ def test_refused(host, place):
         assert done.returncode == 2 and "fledge" not in done.stderr, (args, done)
         says(done.stderr, words)
     assert host.vms() == [] and os.listdir(host.env["TMPDIR"]) == []
+
+
+def test_rm_and_restart_are_named_as_typed(host):
+    done = host.volar("run", "--rm", "--restart", "always", "./nothing.tar", check=False)
+    assert done.returncode == 2
+    volant.says(done.stderr, ["--rm and --restart always"])
+    assert "config." not in done.stderr
