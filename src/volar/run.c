@@ -250,15 +250,31 @@ static void catch_signals(void)
     }
 }
 
+/* Attached, nothing is waited for but the VM's end. */
+static int check_wait(const struct volar *v, const struct wait_options *defaults)
+{
+    struct vl_error err = {0};
+    bool want = vms_wait.want != defaults->want, timeout = vms_wait.timeout_s != 0;
+
+    if (!timeout) vms_wait.timeout_s = defaults->timeout_s;
+    if (detach || (!want && !timeout)) return vms_check_wait(v);
+    (void)vl_fail(&err, VL_INVALID, "%s has no effect without -d: an attached run lasts until the VM ends",
+                  want ? "--wait" : "--timeout");
+    return volar_misuse(v, &err);
+}
+
 int run(void *ctx, int argc, char *const *argv)
 {
     struct volar *v = ctx;
     int image = opt_first_operand(run_opts, argc, argv);
+    const struct wait_options defaults = vms_wait;
     const char *reference;
     size_t n;
-    int r = volar_begin(v, image < argc ? image + 1 : argc, argv, &reference, 1, 1, &n);
+    int r;
 
-    if (r < 0 && (r = vms_check_wait(v)) == EXIT_DONE &&
+    vms_wait.timeout_s = 0; /* none is given */
+    r = volar_begin(v, image < argc ? image + 1 : argc, argv, &reference, 1, 1, &n);
+    if (r < 0 && (r = check_wait(v, &defaults)) == EXIT_DONE &&
         (!vm_name || (r = volar_check_name(v, "VM", vm_name)) == EXIT_DONE)) {
         if (image + 1 < argc && str_eq(argv[image + 1], "--")) image++;
         if (image + 1 < argc) options.command = argv + image + 1;

@@ -210,3 +210,10 @@ def test_rm_and_restart_are_named_as_typed(host):
     assert done.returncode == 2
     volant.says(done.stderr, ["--rm and --restart always"])
     assert "config." not in done.stderr
+
+
+@pytest.mark.parametrize("option", [("--wait", "ready"), ("--timeout", "90")])
+def test_an_attached_run_waits_for_nothing(host, option):
+    done = host.volar("run", *option, "./nothing.tar", check=False)
+    assert done.returncode == 2
+    volant.says(done.stderr, [option[0], "without -d"])
