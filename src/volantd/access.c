@@ -378,7 +378,7 @@ static bool admit_token(const struct access *a, struct api_req *req, bool wanted
         return refuse(req, 401, "invalid api key: send the token as a header (Authorization: Bearer), not in the URL");
     return refuse(
         req, 401,
-        "invalid api key: there is none; send a token as a header (Authorization: Bearer), which `volar tokens "
+        "invalid api key: the request has no token; send one as a header (Authorization: Bearer), which `volar tokens "
         "create` on volantd's host makes");
 }
 

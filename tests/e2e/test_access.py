@@ -470,7 +470,7 @@ def test_volar_over_tls(tls, tmp_path):
     assert tls.volar_tls("tokens", "list", VOLANT_API_TOKEN_FILE=str(tmp_path / "token")).returncode == 0
     refused = tls.volar_tls("vms", "list")
     assert refused.returncode == 1
-    says(refused.stderr, ["invalid api key", "VOLANT_API_TOKEN"])
+    says(refused.stderr, ["invalid api key: the request has no token", "VOLANT_API_TOKEN"])
     untrusted = tls.volar_tls("vms", "list", VOLANT_API_TOKEN=tls.admin, VOLANT_API_CA="")
     assert untrusted.returncode == 1
     says(untrusted.stderr, ["certificate", "VOLANT_API_CA"])
