@@ -196,7 +196,7 @@ def test_refused(host, place):
             (["-p", "10.0.0.1:80:80", place.image], ["loopback|127.0.0.1"]),
             (["-p", "8080:80", "-p", "8080:81", place.image], ["8080"]),
             (["--restart", "sometimes", place.image], ["restart", "on-failure"]),
-            (["--rm", "--restart", "always", place.image], ["auto_remove", "restart"]),
+            (["--rm", "--restart", "always", place.image], ["--rm", "--restart"]),
             (["--name", "Bad Name", place.image], ["name"]),
             ([], ["IMAGE"])):
         done = run(host, "-d", *args, check=False)
