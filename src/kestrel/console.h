@@ -8,7 +8,7 @@
 #include "base/loop.h"
 #include "base/str.h"
 
-#define CONSOLE_QUEUE_MAX 65536 /* bytes that wait for a slow console */
+#define CONSOLE_QUEUE_MAX 65536UL /* bytes that wait for a slow console */
 
 struct console {
     int fd; /* borrowed, non-blocking; -1: nowhere */

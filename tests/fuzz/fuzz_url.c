@@ -21,7 +21,7 @@ static void check_shown(const char *url, const char *shown)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *url = strndup((const char *)data, size), shown[4096], cut[20];
+    char *url = size ? strndup((const char *)data, size) : strdup(""), shown[4096], cut[20];
     const char *rest;
 
     must(url);
