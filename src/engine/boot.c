@@ -256,10 +256,14 @@ static void boot_late(struct timer *t)
 static void guest_up(void *arg, const struct guest_health *health)
 {
     struct vm *vm = arg;
+    int64_t port = ready_port(vm);
 
     vm->agent_up = true;
     vm->ready = health->ready;
-    *vm->reason_now = '\0';
+    *vm->reason_now = *vm->unready = '\0';
+    if (port > 0)
+        (void)strf(vm->unready, sizeof(vm->unready), "nothing in it accepts connections on port %lld yet",
+                   (long long)port);
     vm_heard(vm);
     vm_take_health(vm, health->health, health->reason);
     if (vm->status == VM_RUNNING) vm_begin_budget(vm); /* adopted before it was healthy */

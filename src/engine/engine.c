@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/vm.h"
 
@@ -142,6 +143,17 @@ static const char *health_name(enum health h)
     return names[h];
 }
 
+/* A moment without being ready is part of every boot. */
+#define UNREADY_MS 2000
+
+static const char *reason_of(const struct vm *vm)
+{
+    bool waits = vm->status == VM_RUNNING && vm->agent_up && !vm->ready && !vm->paused && vm->health == HEALTH_NONE;
+
+    if (*vm->reason_now) return vm->reason_now;
+    return waits && *vm->unready && mono_ms() - vm->since_ms > UNREADY_MS ? vm->unready : vm->row.reason;
+}
+
 void engine_vm_view(const struct vm *vm, struct vm_view *ret)
 {
     *ret = (struct vm_view){
@@ -150,7 +162,7 @@ void engine_vm_view(const struct vm *vm, struct vm_view *ret)
         .status = (char *)vm_status_name(vm->status),
         .runtime = vm->row.runtime,
         .plugin = vm->row.plugin,
-        .reason = *vm->reason_now ? (char *)vm->reason_now : vm->row.reason,
+        .reason = (char *)reason_of(vm),
         .ip_address = vm->row.ip_address,
         .mac_address = vm->row.mac_address,
         .kernel_cmdline = vm->row.kernel_cmdline,

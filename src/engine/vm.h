@@ -107,6 +107,7 @@ struct vm {
     int silent_looks;    /* since then (hang.c) */
     bool hung, pinged;
     char reason_now[160]; /* what is wrong at this moment and not worth a row: "the agent does not answer" */
+    char unready[64];     /* what it waits for while nothing is wrong and it is not ready; "" unknown */
     int64_t workload_code;
 
     /* Facts that wait for vm_step. */

@@ -55,7 +55,8 @@ struct daemon {
     struct tls tls;
     struct http *http;
     struct systemd *systemd;
-    bool again; /* the registry is replaced */
+    char advertise[300]; /* what clients are told of the TCP address; "" none */
+    bool again;          /* the registry is replaced */
 };
 
 /* --- starting ----------------------------------------------------------------------------------------------------- */
@@ -284,6 +285,17 @@ static int check_access(const struct daemon *d, struct vl_error *err)
     return 0;
 }
 
+/* Contract 14: who listens everywhere is reached by the host's own address. */
+static int find_advertised(struct daemon *d)
+{
+    const struct settings *s = &d->settings;
+    const char *listen = d->sockets->listen, *said = s->advertise ? s->advertise : listen;
+    bool everywhere = str_starts(said, "0.0.0.0:") || str_starts(said, "[::]:");
+
+    if (!everywhere) return strf(d->advertise, sizeof(d->advertise), "%s", said);
+    return strf(d->advertise, sizeof(d->advertise), "%s%s", s->subnet.gateway_text, strrchr(said, ':'));
+}
+
 static int open_listeners(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
@@ -293,6 +305,7 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
     if ((r = access_new(d->store, &s->access, &d->access, err)) < 0 || (r = check_access(d, err)) < 0 ||
         (r = sockets_open(d->sockets, s->paths.socket, s->listen ? &s->listen_addr : NULL, err)) < 0)
         return r;
+    if ((r = find_advertised(d)) < 0) return vl_fail_errno(err, r, "tell clients an address");
     d->api = (struct api){
         .loop = d->loop,
         .store = d->store,
@@ -310,7 +323,7 @@ static int open_listeners(struct daemon *d, struct vl_error *err)
         .begin_anew = begin_anew,
         .socket = d->sockets->path,
         .listen = d->sockets->listen,
-        .advertise = s->advertise ? s->advertise : d->sockets->listen,
+        .advertise = d->advertise,
         .gateway = s->subnet.gateway_text,
         .started_ms = mono_ms(),
     };

@@ -54,7 +54,9 @@ static const struct setting table[] = {
          "Serve the API on TCP too (default: the Unix socket alone). On loopback for every user of this host, until "
          "there is a token; on other addresses with TLS and a token only"},
     {"VOLANT_API_ADVERTISE", "advertise", "HOST:PORT", SET_ADDRESS, offsetof(struct settings, advertise),
-     .help = "Address that clients are told, where the listener's is not theirs to use (default: the listener's)"},
+     .help =
+         "Address that clients are told, where the listener's is not theirs to use (default: the listener's, and for "
+         "0.0.0.0 or [::] the gateway's)"},
     {"VOLANT_TLS_CERT", "tls-cert", "FILE", SET_PATH, offsetof(struct settings, access.tls_cert),
      .help = "Certificate of the TCP listener, PEM, with those that vouch for it behind it"},
     {"VOLANT_TLS_KEY", "tls-key", "FILE", SET_PATH, offsetof(struct settings, access.tls_key),

@@ -30,7 +30,7 @@ struct settings {
     struct paths paths;
     char *db_path;
     char *listen;    /* NULL: no TCP */
-    char *advertise; /* NULL: the same */
+    char *advertise; /* NULL: as it listens */
     struct listen_addr listen_addr;
     struct access_rules access;
     struct subnet subnet;

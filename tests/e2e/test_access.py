@@ -660,5 +660,11 @@ def test_other_addresses_need_tls_and_a_token(tmp_path):
         host.volar("tokens", "revoke", "ops")  # locks other hosts out, and lets nobody in
         assert host.inside_net(*volar, **with_token).returncode == 1
         assert host.inside_net(*volar, VOLANT_API_CA=host.cert).returncode == 1
+        host.token("ops", "operate")
+        host.stop()
+        host.start("--listen", "0.0.0.0:7777", *listen[2:])
+        info = host.api("GET", "/api/v1/system/info").json
+        assert info["api_listen_addr"] == "0.0.0.0:7777"
+        assert info["api_advertise_addr"] == f"{info['host_ip']}:7777"  # by which it can be reached
     finally:
         host.close()

@@ -115,6 +115,17 @@ def test_last_words_of_one_that_wrote_a_lot(host, busybox, tmp_path):
     assert "a line of some length that the console is too slow for" in log[log.index("FATAL: why"):] or log[-2] == "FATAL: why"
 
 
+def test_why_it_is_not_ready(host, busybox, tmp_path):
+    """Its workload listens on another port than the one that is published."""
+    script = "busybox nc -l -p 8080 -e busybox true; busybox sleep 600"
+    host.install(manifest_with(busybox, tmp_path, entrypoint=["/bin/busybox", "sh", "-c", script]))
+    done = host.volar("vms", "create", "web", "--plugin", "other", "-p", "80", "--wait", "ready", "--timeout", "10", check=False)
+    assert done.returncode == 1
+    assert "not ready: nothing in it accepts connections on port 80 yet" in done.stderr
+    assert "nothing in it accepts connections on port 80 yet" in host.volar("vms", "get", "web").stdout
+    assert host.vm("web")["status"] == "running" and not host.vm("web")["ready"]
+
+
 def test_environment_user_and_folder_reach_the_workload(host, busybox, tmp_path):
     script = 'echo "env=$GREETING dir=$(busybox pwd) id=$(busybox id -u):$(busybox id -g)"'
     host.install(manifest_with(
