@@ -78,6 +78,7 @@ int version_new(struct deploy *dp, json_t *stored, struct version **ret, struct 
     if ((r = vm_config_decode(stored, &v->config, NULL, err)) < 0) return r;
     if (!v->config.manifest) return vl_fail(err, VL_INVALID, "config.manifest is missing");
     if ((r = json_parse(v->config.manifest, strlen(v->config.manifest), "config.manifest", &manifest, err)) < 0 ||
+        (r = vm_config_lay_medium(&v->config, manifest, err)) < 0 ||
         (r = manifest_decode(manifest, "config.manifest", &m, NULL, NULL, err)) < 0 ||
         (r = version_fill(v, dp, &m, err)) < 0)
         return r;

@@ -107,6 +107,7 @@ static void launch_run(struct job *j)
         .mac_address = vm->row.mac_address,
         .ports = vm->config.expose.items,
         .n_ports = vm->config.expose.len,
+        .cmdline_extra = vm->config.kernel_cmdline,
         .kernel = vm->config.kernel_override,
         .kernel_dirs = cfg->kernel_dirs,
         .guest = vm_has_bootloader(&vm->manifest) ? &l->guest : NULL,

@@ -39,9 +39,24 @@ static int check_artifact(const struct draft *d, struct vl_error *err)
     if (!hex || (artifact_present(d->engine->cfg.artifacts, hex, NULL) && !artifact_going(d->engine, checksum)))
         return 0;
     return vl_fail(err, VL_CONFLICT,
-                   "the blob sha256:%s that config.manifest's checksum names is not here: send it with "
-                   "PUT /api/v1/blobs/sha256:%s",
+                   "the blob sha256:%s that the checksum names is not here: send it with PUT /api/v1/blobs/sha256:%s",
                    hex, hex);
+}
+
+/* The row keeps the manifest as it is: the configuration may take its medium back. */
+static int lay_medium(struct draft *d, const struct vm_config *c, struct vl_error *err)
+{
+    json_auto_t *doc = NULL;
+    struct manifest m = {0};
+    int r;
+
+    if (!c->initramfs && !c->rootfs) return 0;
+    if ((r = json_parse(d->row.manifest, strlen(d->row.manifest), "manifest", &doc, err)) < 0 ||
+        (r = vm_config_lay_medium(c, doc, err)) < 0 || (r = manifest_decode(doc, "config", &m, NULL, NULL, err)) < 0)
+        return r;
+    manifest_done(&d->manifest);
+    d->manifest = m;
+    return 0;
 }
 
 static int from_config(struct draft *d, const char *text, struct vl_error *err)
@@ -52,8 +67,7 @@ static int from_config(struct draft *d, const char *text, struct vl_error *err)
     if ((r = json_parse(text, strlen(text), "config.manifest", &given, err)) < 0 ||
         (r = manifest_decode(given, "config.manifest", &d->manifest, &settled, NULL, err)) < 0)
         return r;
-    if (!(d->row.manifest = json_text(settled))) return vl_fail_errno(err, ENOMEM, "config.manifest");
-    return check_artifact(d, err);
+    return (d->row.manifest = json_text(settled)) ? 0 : vl_fail_errno(err, ENOMEM, "config.manifest");
 }
 
 /* A configuration with a manifest of its own outlives the plugin's, but not that somebody disabled it. */
@@ -76,6 +90,7 @@ static int settle_manifest(struct draft *d, const struct vm_request *req, struct
         return vl_fail(err, VL_INVALID,
                        "config.manifest.name is '%s', the plugin is '%s': send the manifest of that plugin",
                        d->manifest.name, req->plugin);
+    if ((r = lay_medium(d, &req->config, err)) < 0 || (r = check_artifact(d, err)) < 0) return r;
     if (req->runtime && *req->runtime && !str_eq(req->runtime, d->manifest.runtime))
         return vl_fail(err, VL_INVALID, "runtime is '%s', plugin '%s' has '%s': leave it out", req->runtime,
                        req->plugin, d->manifest.runtime);

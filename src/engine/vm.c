@@ -34,6 +34,7 @@ static int vm_decode(struct vm *vm, const struct vm_row *row, struct vl_error *e
     if ((r = json_parse(row->config, strlen(row->config), "config", &config, err)) < 0) return r;
     if ((r = schema_decode(&vm_config_schema, config, "config", &vm->config, NULL, err)) < 0) return r;
     if ((r = json_parse(row->manifest, strlen(row->manifest), "manifest", &manifest, err)) < 0) return r;
+    if ((r = vm_config_lay_medium(&vm->config, manifest, err)) < 0) return r;
     if ((r = manifest_decode_stored(manifest, &vm->manifest, err)) < 0) return r;
     if (vm_status_parse(row->status, &vm->status) < 0 || desire_parse(row->desired, &vm->desire) < 0)
         return vl_fail(err, VL_INTERNAL, "unknown status '%s' or desire '%s'", row->status, row->desired);

@@ -37,6 +37,13 @@ static int replace(json_t *config, const char *key, json_t *value, struct vl_err
     return 0;
 }
 
+/* As the original's clients write numbers that were never set. */
+static bool says_nothing(const json_t *value, const char *key)
+{
+    return json_is_null(value) ||
+           (str_eq(key, "resources") && json_is_integer(value) && json_integer_value(value) == 0);
+}
+
 /* What is no object replaces, and is refused with the result. */
 static int merge_members(json_t *config, const char *key, json_t *value, struct vl_error *err)
 {
@@ -45,8 +52,10 @@ static int merge_members(json_t *config, const char *key, json_t *value, struct 
 
     if (!json_is_object(value) || !json_is_object(have))
         return json_object_set(config, key, value) < 0 ? no_memory(err) : 0;
-    json_object_foreach(value, name, member) if (!json_is_null(member) &&
-                                                 json_object_set(have, name, member) < 0) return no_memory(err);
+    json_object_foreach(value, name, member)
+    {
+        if (!says_nothing(member, key) && json_object_set(have, name, member) < 0) return no_memory(err);
+    }
     return 0;
 }
 

@@ -47,7 +47,8 @@ static const struct {
     {"{'restart':''}", "restart", NULL},
     {"{'resources':{'cpu_cores':3}}", "resources", "{'cpu_cores':3,'memory_mb':128}"},
     {"{'resources':{'memory_mb':256,'cpu_cores':null}}", "resources", "{'cpu_cores':2,'memory_mb':256}"},
-    {"{'resources':{'memory_mb':0}}", "resources", "{'cpu_cores':2}"},
+    {"{'resources':{'cpu_cores':0,'memory_mb':0}}", "resources",
+     "{'cpu_cores':2,'memory_mb':128}"}, /* the original's */
     {"{'resources':{}}", "resources", "{'cpu_cores':2,'memory_mb':128}"},
     {"{'api':{'port':'2'}}", "api", "{'host':'h','port':'2'}"},
     {"{'api':null}", "api", "{'host':'h','port':'1'}"},

@@ -33,6 +33,8 @@ int env_check(const struct strmap *env, const char *where, struct vl_error *err)
 
 /* The keys of the workload that say what an image's builder meant: signal, volumes, ports. */
 int image_keys_settle(struct workload *w, struct vl_error *err);
+/* Trimmed; VL_INVALID for what is no word, or would change what the VM boots from. `field` is its path. */
+int kernel_cmdline_settle(char **slot, const char *field, struct vl_error *err);
 /* ".." as a part of the path. */
 bool path_climbs(const char *path);
 

@@ -355,7 +355,7 @@ static int note_keys(struct decode *d, const struct spot *at, const struct schem
         const struct field *f = find_field(s, key);
         const char *what = f ? "has no effect in this version" : "is unknown and ignored";
 
-        if (f && (!(f->flags & FIELD_IGNORED) || is_blank(value))) continue;
+        if (f && (!(f->flags & (FIELD_IGNORED | FIELD_KEPT)) || is_blank(value))) continue;
         if (d->notes.len >= NOTES_MAX) return 0;
         if (strv_addf(&d->notes, "'%s' %s", path_text(&here, path), what) < 0) return out_of_memory(d, &here);
     }

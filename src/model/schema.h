@@ -28,6 +28,7 @@ enum field_flags {
     FIELD_EMIT = 2,     /* encoded even when empty (NULL as "", 0, false, [] or {}) */
     FIELD_IGNORED = 4,  /* a key of the contract that this version accepts (by type) and does nothing with; no offset */
     FIELD_INTERNAL = 8, /* encoded but never accepted from outside: in input it counts as unknown */
+    FIELD_KEPT = 32,    /* FIELD_JSON: likewise without effect, but kept and given back */
     FIELD_TOLD = 16,    /* FIELD_STRING: min, max and choices are for schemas: a rule behind the table judges */
 };
 

@@ -10,6 +10,9 @@
 
 #define PORTS_MAX    64
 #define METADATA_MAX 65536
+#define MEDIUM_MAX   8192
+#define KEPT_MAX     65536
+#define KEPT         "Kept and given back; this version does nothing with it."
 
 static const struct field config_fields[] = {
     {"plugin", FIELD_STRING, .offset = offsetof(struct vm_config, plugin), .pattern = NAME_PATTERN},
@@ -32,13 +35,19 @@ static const struct field config_fields[] = {
      .about = "Instead of the installed one; of the same plugin."},
     {"metadata", FIELD_JSON, .offset = offsetof(struct vm_config, metadata), .max = METADATA_MAX,
      .about = "The client's own; nothing reads it."},
-    {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
-    {"api", FIELD_OBJECT, .flags = FIELD_IGNORED},
-    {"devices", FIELD_OBJECT, .flags = FIELD_IGNORED},
-    {"cloud_init", FIELD_OBJECT, .flags = FIELD_IGNORED},
-    {"network", FIELD_OBJECT, .flags = FIELD_IGNORED},
-    {"initramfs", FIELD_OBJECT, .flags = FIELD_IGNORED},
-    {"rootfs", FIELD_OBJECT, .flags = FIELD_IGNORED},
+    {"kernel_cmdline", FIELD_STRING, .offset = offsetof(struct vm_config, kernel_cmdline), .max = CMDLINE_EXTRA_MAX,
+     .about = "Arguments for the kernel, behind those that it gets anyway."},
+    {"initramfs", FIELD_JSON, .offset = offsetof(struct vm_config, initramfs), .max = MEDIUM_MAX,
+     .about = "Boot from this archive, as a manifest names it, instead of the plugin's medium."},
+    {"rootfs", FIELD_JSON, .offset = offsetof(struct vm_config, rootfs), .max = MEDIUM_MAX,
+     .about = "Boot from this disk image, as a manifest names it, instead of the plugin's medium."},
+    {"api", FIELD_JSON, .flags = FIELD_KEPT, .offset = offsetof(struct vm_config, api), .max = KEPT_MAX, .about = KEPT},
+    {"devices", FIELD_JSON, .flags = FIELD_KEPT, .offset = offsetof(struct vm_config, devices), .max = KEPT_MAX,
+     .about = KEPT},
+    {"cloud_init", FIELD_JSON, .flags = FIELD_KEPT, .offset = offsetof(struct vm_config, cloud_init), .max = KEPT_MAX,
+     .about = KEPT},
+    {"network", FIELD_JSON, .flags = FIELD_KEPT, .offset = offsetof(struct vm_config, network), .max = KEPT_MAX,
+     .about = KEPT},
 };
 const struct schema vm_config_schema = {"config", sizeof(struct vm_config), config_fields, ARRAY_LEN(config_fields)};
 
@@ -54,7 +63,8 @@ static const struct field request_fields[] = {
      .about = "The plugin's if left out."},
     {"config", FIELD_OBJECT, .offset = AT(config), .sub = &vm_config_schema},
     {"start", FIELD_BOOL, .offset = AT(start), .def = true, .about = "false: record it as stopped."},
-    {"kernel_cmdline", FIELD_STRING, .flags = FIELD_IGNORED},
+    {"kernel_cmdline", FIELD_STRING, .offset = AT(kernel_cmdline), .max = CMDLINE_EXTRA_MAX,
+     .about = "Arguments for the kernel; those of config win."},
     {"api_host", FIELD_STRING, .flags = FIELD_IGNORED},
     {"api_port", FIELD_STRING, .flags = FIELD_IGNORED},
 };
@@ -102,6 +112,9 @@ static int resolve(struct vm_request *req, const char *of_manifest, struct vl_er
                        quoted(req->plugin, a), quoted(config->plugin, b));
     if ((r = take_over(&req->plugin, config->plugin, err)) < 0) return r;
     if ((r = take_over(&req->runtime, config->runtime, err)) < 0) return r;
+    if ((r = kernel_cmdline_settle(&req->kernel_cmdline, "kernel_cmdline", err)) < 0) return r;
+    if (!is_set(config->kernel_cmdline) && (r = take_over(&req->config.kernel_cmdline, req->kernel_cmdline, err)) < 0)
+        return r;
     if (config->resources.cpu_cores > 0) req->cpu_cores = config->resources.cpu_cores;
     if (config->resources.memory_mb > 0) req->memory_mb = config->resources.memory_mb;
     if (!is_set(req->plugin) && (r = take_over(&req->plugin, of_manifest, err)) < 0) return r;
@@ -162,11 +175,44 @@ static int settle_config(struct vm_config *c, struct vl_error *err)
     int r;
 
     trim_field(&c->kernel_override);
+    if ((r = kernel_cmdline_settle(&c->kernel_cmdline, "config.kernel_cmdline", err)) < 0) return r;
     if ((r = settle_ports(&c->expose, err)) < 0 || (r = env_check(&c->env, "config.env", err)) < 0) return r;
     if (c->auto_remove && is_set(c->restart) && !str_eq(c->restart, restart_policy_name(RESTART_NO)))
         return vl_fail(err, VL_INVALID,
                        "config.auto_remove and config.restart '%s' exclude each other: leave one of them out",
                        c->restart);
+    return 0;
+}
+
+/* ret_medium: NULL where it names none, as clients write what was never set. */
+static int medium_of(const char *text, const char *field, json_t **ret, struct vl_error *err)
+{
+    json_auto_t *medium = NULL;
+    const char *url;
+    int r;
+
+    *ret = NULL;
+    if (!is_set(text)) return 0;
+    if ((r = json_parse(text, strlen(text), field, &medium, err)) < 0) return r;
+    url = json_string_value(json_object_get(medium, "url"));
+    if (is_set(url) && url[strspn(url, " \t")]) *ret = take_ptr(medium);
+    return 0;
+}
+
+int vm_config_lay_medium(const struct vm_config *c, json_t *manifest, struct vl_error *err)
+{
+    json_auto_t *archive = NULL, *disk = NULL;
+    int r;
+
+    if ((r = medium_of(c->initramfs, "config.initramfs", &archive, err)) < 0) return r;
+    if ((r = medium_of(c->rootfs, "config.rootfs", &disk, err)) < 0) return r;
+    if (archive && disk)
+        return vl_fail(err, VL_INVALID,
+                       "config.initramfs and config.rootfs: a VM boots from one of them, leave one out");
+    if (!archive && !disk) return 0;
+    (void)json_object_del(manifest, archive ? "rootfs" : "initramfs");
+    if (json_object_set(manifest, archive ? "initramfs" : "rootfs", archive ? archive : disk) < 0)
+        return vl_fail_errno(err, ENOMEM, "boot medium");
     return 0;
 }
 

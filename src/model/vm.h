@@ -13,6 +13,8 @@ struct port_map {
 };
 extern const struct schema port_map_schema;
 
+#define CMDLINE_EXTRA_MAX 1024 /* bytes of arguments for the kernel; x86 Linux takes 2048, and ours are among them */
+
 #define DISK_MB_MIN 64
 #define DISK_MB_MAX (16ll * 1024 * 1024) /* what ext4 has with blocks of 4 KB */
 
@@ -26,8 +28,11 @@ struct vm_config {
     int64_t disk_mb;            /* a disk of its own for what it changes in its disk image; 0: memory has it */
     bool auto_remove;           /* deleted a moment after its end; never booted again */
     char *kernel_override;      /* a kernel image of the host, below a configured folder; NULL: volantd's own */
+    char *kernel_cmdline;       /* arguments for the kernel beside ours; NULL: none */
+    char *initramfs, *rootfs;   /* JSON text: the medium that it boots from instead of the manifest's; NULL: that */
     char *manifest;             /* JSON text; wins over the registry's manifest. NULL: that */
     char *metadata;             /* JSON text, the client's own; NULL: none */
+    char *api, *devices, *cloud_init, *network; /* JSON text; nothing reads them yet */
 };
 extern const struct schema vm_config_schema;
 void vm_config_done(struct vm_config *c);
@@ -36,11 +41,17 @@ void vm_config_done(struct vm_config *c);
  * validated and normalised. VL_INVALID names field and remedy.
  */
 int vm_config_decode(const json_t *in, struct vm_config *ret, struct strv *unknown, struct vl_error *err);
+/*
+ * What the VM boots from instead is laid over `manifest`, and what it would have booted from leaves it (contract 4.2).
+ * VL_INVALID where there are two such media, or one without a checksum.
+ */
+int vm_config_lay_medium(const struct vm_config *c, json_t *manifest, struct vl_error *err);
 
 /* Body of POST /api/v1/vms. */
 struct vm_request {
     char *name, *plugin, *runtime;
     int64_t cpu_cores, memory_mb; /* 0: the manifest's, over 1 and 256 */
+    char *kernel_cmdline;         /* config.kernel_cmdline afterwards, where that says nothing */
     struct vm_config config;
     bool start; /* false: recorded as stopped */
 };

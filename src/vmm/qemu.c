@@ -303,6 +303,7 @@ static int qemu_command(const struct vmm_boot *b, struct vmm_command *ret, struc
     if (r < 0) return r;
     cmdline_base(b, &cmdline);
     cmdline_root(b, &cmdline);
+    if (b->cmdline_extra) strbuf_addf(&cmdline, " %s", b->cmdline_extra);
     if (!cmdline.failed) c.cmdline = strdup(cmdline.data);
     cmdline_keys(b, &cmdline);
     if (cmdline.failed || !c.cmdline) return vl_fail_errno(err, ENOMEM, "QEMU's command line");

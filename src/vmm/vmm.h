@@ -69,7 +69,8 @@ struct vmm_boot {
     const char *root_disk;     /* disk image, shared, read-only; NULL: none */
     const char *root_fstype;   /* of root_disk, for the kernel command line; NULL: not known */
     int64_t data_disk_mb; /* a disk of the VM's own beside root_disk: made at the first boot, grown later; 0: none */
-    const char *kernel;   /* another than the host's, for vmm_kernel_open; NULL: the host's */
+    const char *cmdline_extra; /* arguments for the kernel behind ours; NULL: none */
+    const char *kernel;        /* another than the host's, for vmm_kernel_open; NULL: the host's */
     const struct strv *kernel_dirs;
     const char *ip_address, *gateway, *subnet /* CIDR */, *mac_address; /* user network; ip NULL: no network */
     const struct port_map *ports;

@@ -12,6 +12,8 @@ struct create_options {
     struct strv publish, env;
     bool auto_remove, no_start;
     const char *config_file, *kernel_cmdline, *api_host, *api_port; /* NULL: not given */
+    const char *initramfs, *initramfs_checksum;                     /* likewise; `vms create` sends it beforehand */
+    const json_t *media;                                            /* borrowed: members of the configuration for it */
     char *const *command;                                           /* NULL-terminated; NULL: the image's */
 };
 /* Rows of the option tables of `vms create` and `run`. */

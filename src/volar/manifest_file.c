@@ -134,6 +134,23 @@ static int settle_checksum(const char *path, struct manifest_file *m, struct vl_
     return 0;
 }
 
+int archive_file_read(const char *option, const char *file, const char *checksum, struct manifest_file *ret,
+                      struct vl_error *err)
+{
+    auto_manifest_file m = {.fd = -1};
+    int r;
+
+    if (!(m.json = json_pack("{s:{s:s, s:s*}}", "initramfs", "url", file, "checksum", checksum)))
+        return vl_fail(err, VL_INVALID, "%s: the name must be UTF-8", option);
+    if ((r = settle_artifact("", &m, err)) < 0) return vl_wrap(err, "%s", option);
+    if (m.remote && !checksum) return vl_fail(err, VL_INVALID, "%s is a URL: its checksum is needed beside it", option);
+    if (!m.remote && ((r = open_artifact(option, &m, err)) < 0 || (r = settle_checksum(option, &m, err)) < 0)) return r;
+    (void)strf(m.name, sizeof(m.name), "archive");
+    *ret = m;
+    m = (struct manifest_file){.fd = -1};
+    return 0;
+}
+
 int manifest_file_read(const char *path, struct manifest_file *ret, struct vl_error *err)
 {
     auto_manifest_file m = {.fd = -1};

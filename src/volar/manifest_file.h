@@ -23,8 +23,16 @@ bool is_web_url(const char *s);
  * be reached. Messages do not show user, password and query.
  */
 int manifest_url_read(const char *url, struct manifest_file *ret, struct vl_error *err);
-/* Sends the artifact, unless volantd has it, and then the manifest. */
+/*
+ * An archive alone, as an option names it (messages begin with that): json is {"initramfs": {"url", "checksum"}}. A URL
+ * of the web needs the checksum (NULL: none is given), a file is looked at.
+ */
+int archive_file_read(const char *option, const char *file, const char *checksum, struct manifest_file *ret,
+                      struct vl_error *err);
 struct volar;
+/* Sends the artifact, unless volantd has it or `artifact` is "". */
+int artifact_send(struct volar *v, const struct manifest_file *m, struct vl_error *err);
+/* The same, and then the manifest. */
 int plugin_install_file(struct volar *v, const struct manifest_file *m, struct vl_error *err);
 void manifest_file_done(struct manifest_file *m);
 #define auto_manifest_file auto_(manifest_file_done) struct manifest_file

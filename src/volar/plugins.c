@@ -25,11 +25,12 @@ const struct opt plugins_install_opts[] = {
 /* --- install ---------------------------------------------------------------------------------------------------------
  */
 
-static int send_blob(struct volar *v, const struct manifest_file *m, struct vl_error *err)
+int artifact_send(struct volar *v, const struct manifest_file *m, struct vl_error *err)
 {
     char path[128], label[96];
     int r;
 
+    if (!*m->artifact) return 0;
     (void)strf(path, sizeof(path), "/api/v1/blobs/sha256:%s", m->hex);
     if ((r = api_exists(v, path, err)) != 0) return r < 0 ? r : 0;
     (void)strf(label, sizeof(label), "sending %s", m->name);
@@ -41,7 +42,7 @@ int plugin_install_file(struct volar *v, const struct manifest_file *m, struct v
     auto_free char *body = NULL;
     int r;
 
-    if (*m->artifact && (r = send_blob(v, m, err)) < 0) return r;
+    if ((r = artifact_send(v, m, err)) < 0) return r;
     if (!(body = json_text(m->json))) return vl_fail_errno(err, ENOMEM, "manifest");
     return api_call(v, "POST", "/api/v1/plugins", body, m->remote ? FETCH_S : INSTALL_S, NULL, err);
 }

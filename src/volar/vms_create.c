@@ -6,6 +6,7 @@
 #include "volar/api.h"
 #include "volar/config_file.h"
 #include "volar/create.h"
+#include "volar/manifest_file.h"
 #include "volar/vms.h"
 
 #define MB (1024ull * 1024)
@@ -19,13 +20,17 @@ const struct opt vms_create_opts[] = {
     {"kernel", 0, OPT_STRING, "FILE",
      "boot this kernel image of volantd's host, below a folder of its VOLANT_KERNEL_DIRS", 0, 0,
      &create_options.kernel},
+    {"kernel-cmdline", 0, OPT_STRING, "WORDS", "more arguments for the kernel", 0, 0, &create_options.kernel_cmdline},
+    {"initramfs", 0, OPT_STRING, "FILE", "boot this archive instead of what the plugin boots from", 0, 0,
+     &create_options.initramfs},
+    {"initramfs-checksum", 0, OPT_STRING, "SHA256", "what it must have (default: what it has)", 0, 0,
+     &create_options.initramfs_checksum},
     {"runtime", 0, OPT_STRING, "NAME", "the runtime the plugin must have", 0, 0, &create_options.runtime},
     {"config", 0, OPT_STRING, "FILE", "a configuration as JSON; the options here win over it", 0, 0,
      &create_options.config_file},
     {"no-start", 0, OPT_FLAG, NULL, "record the VM, and leave it stopped", 0, 0, &create_options.no_start},
-    {"kernel-cmdline", 0, OPT_STRING, "TEXT", "for files and scripts of the original; without effect here", 0, 0,
-     &create_options.kernel_cmdline},
-    {"api-host", 0, OPT_STRING, "HOST", "likewise", 0, 0, &create_options.api_host},
+    {"api-host", 0, OPT_STRING, "HOST", "for scripts of the original; without effect here", 0, 0,
+     &create_options.api_host},
     {"api-port", 0, OPT_STRING, "PORT", "likewise", 0, 0, &create_options.api_port},
     WAIT_OPTS,
     VOLAR_GLOBAL,
@@ -129,6 +134,8 @@ static int fill_config(json_t *config, const struct create_options *o, struct vl
         (r = set_text(config, "kernel_override", o->kernel, err)) < 0 ||
         (r = set_text(config, "kernel_cmdline", o->kernel_cmdline, err)) < 0)
         return r;
+    if (o->media && json_object_update(config, (json_t *)(uintptr_t)o->media) < 0)
+        return vl_fail_errno(err, ENOMEM, "--initramfs");
     if (o->auto_remove && (r = set(config, "auto_remove", json_true(), err)) < 0) return r;
     if (o->publish.len && ((r = set(config, "expose", expose = json_array(), err)) < 0 ||
                            (r = create_add_ports(expose, &o->publish, err)) < 0))
@@ -174,12 +181,32 @@ static void print_created(const struct vm_view *vm)
                vm->name);
 }
 
+/* 0, or an exit code. */
+static int send_archive(struct volar *v, struct create_options *o, struct manifest_file *m)
+{
+    struct vl_error err = {0};
+
+    if (!o->initramfs && o->initramfs_checksum) {
+        (void)vl_fail(&err, VL_INVALID, "--initramfs-checksum is of --initramfs: give that too, or neither");
+        return volar_misuse(v, &err);
+    }
+    if (!o->initramfs) return 0;
+    if (archive_file_read("--initramfs", o->initramfs, o->initramfs_checksum, m, &err) < 0 ||
+        artifact_send(v, m, &err) < 0)
+        return volar_fail(&err);
+    o->media = m->json;
+    return 0;
+}
+
 static int create(struct volar *v, const char *name)
 {
+    auto_manifest_file archive = {.fd = -1};
     auto_(vm_view_done) struct vm_view vm = {0};
     auto_free char *body = NULL;
     struct vl_error err = {0};
+    int r;
 
+    if ((r = send_archive(v, &create_options, &archive)) != 0) return r;
     if (create_body(name, &create_options, &body, &err) < 0) return volar_misuse(v, &err);
     if ((vms_wait.none = create_options.no_start)) vms_wait.want = "process";
     if (vm_post_and_wait(v, "/api/v1/vms", body, &vm, &err) < 0) return volar_fail(&err);

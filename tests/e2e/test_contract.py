@@ -32,7 +32,8 @@ DEPLOYMENT = {"name": TEXT, "desired_replicas": WHOLE, "ready_replicas": WHOLE, 
               "updated_at": TIME, "updated_replicas": WHOLE, "version": WHOLE, "status": TEXT, "reason": TEXT,
               "replicas": LIST, "ended_replicas": WHOLE}
 CONFIG = {"plugin": TEXT, "runtime": TEXT, "resources": OBJECT, "api": OBJECT, "manifest": OBJECT}
-CONFIG_MORE = {"kernel_override": TEXT, "expose": LIST, "metadata": OBJECT, "restart": TEXT, "env": OBJECT,
+CONFIG_MORE = {"kernel_cmdline": TEXT, "initramfs": OBJECT, "rootfs": OBJECT, "devices": OBJECT, "cloud_init": OBJECT,
+               "network": OBJECT, "kernel_override": TEXT, "expose": LIST, "metadata": OBJECT, "restart": TEXT, "env": OBJECT,
                "command": LIST, "auto_remove": TRUTH}
 
 
