@@ -168,7 +168,7 @@ static void test_a_host_watches_and_ends_the_workload(void **state)
     testdir_remove(&t);
 }
 
-/* It is ready when the check passes, and is left in peace once it is to end. */
+/* It is ready when the check passes (its second one begins when that is told), and left in peace once it is to end. */
 static void test_a_checked_workload(void **state)
 {
     auto_free char *events = NULL, *script = NULL, *check = NULL, *late = NULL;
@@ -177,9 +177,10 @@ static void test_a_checked_workload(void **state)
     (void)state;
     testdir_make(&t);
     script = strf_new("trap 'touch %s/ending; sleep 0.5; echo bye; exit 42' TERM; "
-                      "while [ ! -e %s/checked ]; do sleep 0.01; done; echo up; while :; do sleep 0.01; done",
+                      "while [ ! -e %s/twice ]; do sleep 0.01; done; echo up; while :; do sleep 0.01; done",
                       t.path, t.path);
-    check = strf_new("[ ! -e %s/ending ] || touch %s/late; touch %s/checked", t.path, t.path, t.path);
+    check = strf_new("[ ! -e %s/ending ] || touch %s/late; [ ! -e %s/once ] || touch %s/twice; touch %s/once", t.path,
+                     t.path, t.path, t.path, t.path);
     events = watch_and_end(&t, script, check);
     assert_non_null(strstr(events, "\"state\":\"running\",\"ready\":true,\"health\":\"healthy\"}\n"));
     late = testdir_read(&t, "late");

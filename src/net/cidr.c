@@ -57,6 +57,14 @@ bool net_addr_is_loopback(const struct net_addr *a)
     return memcmp(a->bytes, &in6addr_loopback, sizeof(a->bytes)) == 0;
 }
 
+void net_addr_text(const struct net_addr *a, char ret[static NET_ADDR_TEXT])
+{
+    bool v4 = is_v4(a);
+
+    _Static_assert(NET_ADDR_TEXT >= INET6_ADDRSTRLEN, "inet_ntop");
+    (void)inet_ntop(v4 ? AF_INET : AF_INET6, a->bytes + (v4 ? sizeof(v4_prefix) : 0), ret, NET_ADDR_TEXT);
+}
+
 /* --- networks ----------------------------------------------------------------------------------------------------- */
 
 static bool within(const struct net_addr *a, const struct cidr *c)

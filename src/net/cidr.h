@@ -14,6 +14,9 @@ int net_addr_parse(const char *text, size_t n, struct net_addr *ret);
 /* Of an AF_INET or AF_INET6 socket; -EAFNOSUPPORT. */
 int net_addr_of(const struct sockaddr *sa, struct net_addr *ret);
 bool net_addr_is_loopback(const struct net_addr *a);
+/* As net_addr_parse takes it, without brackets. */
+#define NET_ADDR_TEXT 46
+void net_addr_text(const struct net_addr *a, char ret[static NET_ADDR_TEXT]);
 
 struct cidr {
     struct net_addr network;

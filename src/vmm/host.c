@@ -102,17 +102,20 @@ void host_read_kernel_facts(const char *kernel, struct vmm_host *h)
     }
 }
 
-/* In the same folder, under our name or under the one the original gave it. */
-static void find_rootfs_kernel(struct vmm_host *h)
+/* In the same folder, under our name or under the one the original gave it; there may be none. */
+static int find_rootfs_kernel(const char *bzimage, struct vmm_host *h, struct vl_error *err)
 {
     const char *slash = strrchr(h->kernel_path, '/'), *const names[] = {"bzImage-volant", "bzImage"};
 
+    if (bzimage)
+        return find_installed("bzImage-volant", bzimage, h->rootfs_kernel_path, sizeof(h->rootfs_kernel_path), err);
     for (size_t i = 0; slash && i < ARRAY_LEN(names); i++)
         if (strf(h->rootfs_kernel_path, sizeof(h->rootfs_kernel_path), "%.*s%s", (int)(slash - h->kernel_path) + 1,
                  h->kernel_path, names[i]) > 0 &&
             access(h->rootfs_kernel_path, R_OK) == 0)
-            return;
+            return 0;
     h->rootfs_kernel_path[0] = '\0';
+    return 0;
 }
 
 /* --- programs ----------------------------------------------------------------------------------------------------- */
@@ -146,22 +149,31 @@ static int find_qemu(const char *qemu, struct vmm_host *h, struct vl_error *err)
                    QEMU_PROGRAM " is not in PATH: apt-get install --no-install-recommends qemu-system-x86");
 }
 
-int vmm_host_probe(const char *kernel, const char *shim, const char *qemu, uint32_t uid_base, struct vmm_host *ret,
-                   struct vl_error *err)
+/* Under our name or under the one the original gave it. */
+static int find_kernel(const char *kernel, struct vmm_host *h, struct vl_error *err)
+{
+    struct vl_error none = {0};
+
+    if (find_installed("vmlinux-generic", kernel, h->kernel_path, sizeof(h->kernel_path), err) == 0) return 0;
+    if (!kernel && find_installed("vmlinux", NULL, h->kernel_path, sizeof(h->kernel_path), &none) == 0) return 0;
+    return vl_wrap(err, "guest kernel (`make kernel` builds it)");
+}
+
+int vmm_host_probe(const struct vmm_kernels *kernels, const char *shim, const char *qemu, uint32_t uid_base,
+                   struct vmm_host *ret, struct vl_error *err)
 {
     struct vmm_host h = {.uid_base = uid_base};
     char boot_id[40];
     int r;
 
-    if (find_installed("vmlinux-generic", kernel, h.kernel_path, sizeof(h.kernel_path), err) < 0)
-        return vl_wrap(err, "guest kernel (`make kernel` builds it)");
+    if ((r = find_kernel(kernels->vmlinux, &h, err)) < 0 || (r = find_rootfs_kernel(kernels->bzimage, &h, err)) < 0)
+        return r;
     if ((r = find_installed("volant-shim", shim, h.shim_path, sizeof(h.shim_path), err)) < 0) return r;
     if ((r = find_qemu(qemu, &h, err)) < 0) return r;
     host_boot_id(boot_id); /* known from here on: all that is told apart by it is then told apart */
     if (!*boot_id)
         return vl_fail(err, VL_UNAVAILABLE, "/proc/sys/kernel/random/boot_id cannot be read: is /proc mounted?");
     host_read_kernel_facts(h.kernel_path, &h);
-    find_rootfs_kernel(&h);
     host_probe_kvm("", &h);
     h.tsc_khz = tsc_measure_khz();
     *ret = h;

@@ -131,21 +131,25 @@ static void qemu_version(void **state)
 static void missing_parts(void **state)
 {
     struct vmm_host h = {.uid_base = 5};
-    struct vl_error err;
     char file[256];
+    const struct vmm_kernels good = {.vmlinux = file}, bad = {.vmlinux = file, .bzimage = "/nonexistent/bzImage"};
+    struct vl_error err;
 
     (void)state;
     put("file", "");
     assert_true(strf(file, sizeof(file), "%s/file", root) > 0);
-    assert_int_not_equal(vmm_host_probe("/nonexistent/vmlinux", file, NULL, 0, &h, &err), 0);
+    assert_int_not_equal(vmm_host_probe(&bad, "/bin/true", NULL, 0, &h, &err), 0);
+    assert_non_null(strstr(err.msg, "/nonexistent/bzImage"));
+    assert_int_not_equal(
+        vmm_host_probe(&(struct vmm_kernels){.vmlinux = "/nonexistent/vmlinux"}, file, NULL, 0, &h, &err), 0);
     assert_non_null(strstr(err.msg, "make kernel"));
-    assert_int_not_equal(vmm_host_probe(file, "/nonexistent/shim", NULL, 0, &h, &err), 0);
+    assert_int_not_equal(vmm_host_probe(&good, "/nonexistent/shim", NULL, 0, &h, &err), 0);
     assert_non_null(strstr(err.msg, "volant-shim"));
-    assert_int_not_equal(vmm_host_probe(file, file, file, 0, &h, &err), 0); /* no program */
+    assert_int_not_equal(vmm_host_probe(&good, file, file, 0, &h, &err), 0); /* no program */
     assert_int_equal(err.kind, VL_INVALID);
-    assert_int_not_equal(vmm_host_probe(file, file, "qemu", 0, &h, &err), 0);
+    assert_int_not_equal(vmm_host_probe(&good, file, "qemu", 0, &h, &err), 0);
     assert_int_equal(h.uid_base, 5);
-    assert_int_equal(vmm_host_probe(file, file, "/bin/true", 7, &h, &err), 0);
+    assert_int_equal(vmm_host_probe(&good, file, "/bin/true", 7, &h, &err), 0);
     assert_int_equal(h.uid_base, 7);
     assert_string_equal(h.qemu_path, "/bin/true");
     assert_int_not_equal(vmm_host_qemu_version(&h, mono_ms() + 10000, file, &err), 0);

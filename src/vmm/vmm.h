@@ -40,10 +40,13 @@ struct vmm_host {
 #define NO_ROOTFS_KERNEL                                                                                               \
     "there is no kernel that boots disk images: bzImage-volant is to be beside the guest kernel (`make kernel` makes " \
     "it, `make install` installs it)"
-/* kernel, shim, qemu: NULL to look in the usual places. VL_INVALID names the missing part and the package or command to
+struct vmm_kernels {
+    const char *vmlinux, *bzimage; /* NULL: the installed one; the one beside it */
+};
+/* shim, qemu: NULL to look in the usual places. VL_INVALID names the missing part and the package or command to
  * get it. */
-int vmm_host_probe(const char *kernel, const char *shim, const char *qemu, uint32_t uid_base, struct vmm_host *ret,
-                   struct vl_error *err);
+int vmm_host_probe(const struct vmm_kernels *kernels, const char *shim, const char *qemu, uint32_t uid_base,
+                   struct vmm_host *ret, struct vl_error *err);
 /* "7.2.22", by running QEMU once (about 20 ms, hence not part of the probe). The VMM's text is not trusted to be
  * printable. */
 int vmm_host_qemu_version(const struct vmm_host *h, int64_t deadline_ms, char ret[static 64], struct vl_error *err);

@@ -224,9 +224,20 @@ void access_free(struct access *a)
 
 /* --- a request's head --------------------------------------------------------------------------------------------- */
 
+/* RFC 6750: what is wrong with the token, where one came. */
+static bool refuse_token(struct api_req *req, unsigned status, const char *error, const char *text)
+{
+    char challenge[64];
+
+    (void)strf(challenge, sizeof(challenge), "Bearer realm=\"volant\"%s%s%s", error ? ", error=\"" : "",
+               error ? error : "", error ? "\"" : "");
+    api_header(req, "WWW-Authenticate", challenge);
+    (void)api_error(req, status, text);
+    return false;
+}
+
 static bool refuse(struct api_req *req, unsigned status, const char *text)
 {
-    if (status == 401) api_header(req, "WWW-Authenticate", "Bearer realm=\"volantd\"");
     (void)api_error(req, status, text);
     return false;
 }
@@ -280,8 +291,10 @@ static bool admit_address(const struct access *a, struct api_req *req, bool *ret
     struct net_addr addr = req->peer.addr;
     const char *list = by_proxy(a, req) ? last_header(req, "X-Forwarded-For") : NULL;
 
+    net_addr_text(&addr, req->from);
     if (list && forwarded(a, list, &addr) < 0) return refuse(req, 403, "invalid client IP");
     if (a->rules->allow.len > 0 && !cidrs_have(&a->rules->allow, &addr)) return refuse(req, 403, "access denied");
+    net_addr_text(&addr, req->from);
     *ret_here = req->peer.loopback && (!list || net_addr_is_loopback(&addr));
     return true;
 }
@@ -324,16 +337,23 @@ static bool is_embedded(const struct api_req *req)
     return str_eq(site, "cross-site") || str_eq(site, "same-site");
 }
 
+/* Tools act for whoever asks: pages that may use them are named one by one, never by "*". */
+static bool is_mcp(const struct api_req *req)
+{
+    return str_eq(req->path, "/mcp") || str_eq(req->path, "/api/v1/mcp");
+}
+
 static enum cross cross_of(const struct access *a, const struct api_req *req, const char *host, const char *origin)
 {
     const char *scheme = access_secure(a, req) ? "https://" : "http://";
     enum cross cross = CROSS_REFUSED;
 
     if (!origin) return is_embedded(req) ? CROSS_REFUSED : CROSS_NOT;
+    if (str_eq(origin, "null")) return CROSS_REFUSED; /* of a file, or of a page that hides whose it is */
     if (host && str_starts(origin, scheme) && strcasecmp(origin + strlen(scheme), host) == 0) return CROSS_NOT;
     for (size_t i = 0; i < a->rules->origins.len; i++) {
         if (strcasecmp(a->rules->origins.items[i], origin) == 0) return CROSS_LISTED;
-        if (str_eq(a->rules->origins.items[i], "*")) cross = CROSS_ANY;
+        if (str_eq(a->rules->origins.items[i], "*") && !is_mcp(req)) cross = CROSS_ANY;
     }
     return cross;
 }
@@ -355,9 +375,10 @@ static const char *presented(const struct api_req *req)
 {
     const char *text = api_req_header(req, "Authorization");
 
-    if (!text) return api_req_header(req, "X-Volant-API-Key");
-    if (strncasecmp(text, "Bearer ", 7) != 0) return "";
-    return text + 7 + strspn(text + 7, " ");
+    /* Another scheme is for somebody before us, such as a proxy. */
+    if (!text || strncasecmp(text, "Bearer", 6) != 0 || (text[6] && text[6] != ' '))
+        return api_req_header(req, "X-Volant-API-Key");
+    return text + 6 + strspn(text + 6, " ");
 }
 
 static bool admit_token(const struct access *a, struct api_req *req, bool wanted)
@@ -366,7 +387,8 @@ static bool admit_token(const struct access *a, struct api_req *req, bool wanted
 
     if (secret) {
         if ((req->role = role_of(a, secret, &name)) == ROLE_NONE)
-            return refuse(req, 401, "invalid api key: this volantd has no such token, see `volar tokens list`");
+            return refuse_token(req, 401, "invalid_token",
+                                "invalid api key: this volantd has no such token, see `volar tokens list`");
         (void)strf(req->caller, sizeof(req->caller), "%s", name);
         return true;
     }
@@ -375,9 +397,10 @@ static bool admit_token(const struct access *a, struct api_req *req, bool wanted
         return true;
     }
     if (api_query(req, "api_key"))
-        return refuse(req, 401, "invalid api key: send the token as a header (Authorization: Bearer), not in the URL");
-    return refuse(
-        req, 401,
+        return refuse_token(req, 401, NULL,
+                            "invalid api key: send the token as a header (Authorization: Bearer), not in the URL");
+    return refuse_token(
+        req, 401, NULL,
         "invalid api key: the request has no token; send one as a header (Authorization: Bearer), which `volar tokens "
         "create` on volantd's host makes");
 }
@@ -398,6 +421,8 @@ bool access_admit(const struct access *a, struct api_req *req)
         (void)api_empty(req, 204);
         return false;
     }
+    /* What would tell OAuth clients where to log in does not exist, with a token or without. */
+    if (str_starts(req->path, "/.well-known/")) return true;
     return admit_token(a, req, cross == CROSS_ANY || !here || (req->peer.tcp && access_has_tokens(a)));
 }
 
@@ -408,5 +433,5 @@ bool access_allows(struct api_req *req, enum api_role wanted)
     if (req->role >= wanted) return true;
     (void)strf(text, sizeof(text), "token '%s' has the role %s, which is not enough: this needs %s", req->caller,
                role_name(req->role), role_name(wanted));
-    return refuse(req, 403, text);
+    return refuse_token(req, 403, "insufficient_scope", text);
 }

@@ -447,7 +447,7 @@ static void a_token_in_the_url_does_not_count(void **state)
     assert_false(access_admit(a, &h.req));
     assert_int_equal(h.req.reply.status, 401);
     assert_non_null(strstr(h.req.reply.body, "not in the URL"));
-    assert_true(replies(&h.req, "WWW-Authenticate: Bearer realm=\"volantd\""));
+    assert_true(replies(&h.req, "WWW-Authenticate: Bearer realm=\"volant\""));
     api_req_done(&h.req);
 }
 

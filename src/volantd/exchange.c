@@ -15,6 +15,7 @@
 #define BODY_MS      30000 /* for every BODY_REWARD bytes of a body */
 #define BODY_REWARD  (256ul * 1024)
 #define DRAIN_MAX    (8ul * 1024 * 1024) /* of a body that is too large */
+#define REFUSED_MS   1000                /* between lines of the log about requests that were refused */
 #define REPLY_MS     60000               /* to read a whole reply */
 #define STALL_MS     600000              /* to read on in a stream that has more */
 #define GONE_MS      500                 /* for what came before the end of an upgraded connection to be forwarded */
@@ -152,7 +153,8 @@ static void log_reply(const struct exchange *x)
     bool reads = str_eq(req->method, "GET") || str_eq(req->method, "HEAD");
 
     if (*req->caller && (!reads || (x->route && x->route->role > ROLE_READ)))
-        log_info("%s %s status=%u ms=%lld token=%s", req->method, path, req->reply.status, ms, req->caller);
+        log_info("%s %s status=%u ms=%lld token=%s from=%s", req->method, path, req->reply.status, ms, req->caller,
+                 *req->from ? req->from : "socket");
     else
         log_debug("%s %s status=%u ms=%lld", req->method, path, req->reply.status, ms);
 }
@@ -250,11 +252,24 @@ static bool length_is_plain(const struct exchange *x)
            str_eq(coding, req_last_header(&x->req, "Transfer-Encoding"));
 }
 
+/* Whoever tries tokens shall be seen, and shall not fill the log. */
+static void log_refused(struct http *h, const struct api_req *req)
+{
+    int64_t now = mono_ms();
+
+    h->refused++;
+    if (h->refused_ms && now - h->refused_ms < REFUSED_MS) return;
+    log_warn("%s %s from=%s is refused: status=%u%s", req->method, req->path, *req->from ? req->from : "socket",
+             req->reply.status, h->refused > 1 ? ", and others since the last of these lines" : "");
+    h->refused_ms = now;
+    h->refused = 0;
+}
+
 /* Whether the head alone decides: then the reply is complete. */
 static bool refused(struct exchange *x, const char *method)
 {
     struct api_req *req = &x->req;
-    const struct http *h = x->conn->http;
+    struct http *h = x->conn->http;
     const char *length = header(x, "Content-Length");
     struct vl_error err = {0};
 
@@ -263,7 +278,7 @@ static bool refused(struct exchange *x, const char *method)
     } else if (h->closing) {
         (void)api_error(req, 503, "volantd is stopping");
     } else if (!access_admit(h->access, req)) {
-        log_debug("%s %s is refused: %u", method, req->path, req->reply.status);
+        if (req->reply.status >= 400) log_refused(h, req); /* not of OPTIONS */
     } else if (!length_is_plain(x) || (length && parse_u64(length, 0, INT64_MAX, &req->body_length) < 0)) {
         (void)api_error(req, 400,
                         "the body's length is not clear: send one Content-Length, or Transfer-Encoding: chunked");

@@ -28,6 +28,8 @@ struct http {
     size_t n_listeners;
     struct conn *conns;
     bool closing;
+    int64_t refused_ms; /* mono_ms: a refusal was logged */
+    unsigned refused;   /* since then */
 };
 
 struct conn {

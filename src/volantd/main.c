@@ -213,12 +213,13 @@ static int open_state(struct daemon *d, struct vl_error *err)
 {
     const struct settings *s = &d->settings;
     char artifacts_dir[300];
+    const struct vmm_kernels kernels = {.vmlinux = s->kernel, .bzimage = s->rootfs_kernel};
     uint32_t uid_base = geteuid() == 0 ? (uint32_t)s->uid_base : 0;
     int r;
 
     if (strf(artifacts_dir, sizeof(artifacts_dir), "%s/artifacts", s->paths.state_dir) < 0)
         return vl_fail_errno(err, ENAMETOOLONG, "%s", s->paths.state_dir);
-    if ((r = vmm_host_probe(s->kernel, s->shim, s->qemu, uid_base, &d->host, err)) < 0 ||
+    if ((r = vmm_host_probe(&kernels, s->shim, s->qemu, uid_base, &d->host, err)) < 0 ||
         (r = begin_cgroups(d, err)) < 0 || (r = take_restore(s->db_path, err)) < 0 ||
         (r = store_open(d->loop, s->db_path, &d->store, err)) < 0 ||
         (r = events_new(d->loop, d->store, &d->events, err)) < 0 ||

@@ -143,14 +143,22 @@ static struct mcp_request *request_new(struct api *api, struct api_req *req)
     return m;
 }
 
+/* "" where it came twice: an intermediary may believe the other one, so neither is. */
+static const char *header_once(const struct api_req *req, const char *name)
+{
+    const char *first = api_req_header(req, name), *last = req->last_header ? req->last_header(req, name) : first;
+
+    return first == last ? first : "";
+}
+
 enum api_end mcp_post(struct api *api, struct api_req *req, struct vl_error *err)
 {
     const struct mcp_headers headers = {
         .content_type = api_req_header(req, "Content-Type"),
         .accept = api_req_header(req, "Accept"),
-        .version = api_req_header(req, "MCP-Protocol-Version"),
-        .method = api_req_header(req, "Mcp-Method"),
-        .name = api_req_header(req, "Mcp-Name"),
+        .version = header_once(req, "MCP-Protocol-Version"),
+        .method = header_once(req, "Mcp-Method"),
+        .name = header_once(req, "Mcp-Name"),
     };
     struct mcp_request *m = request_new(api, req);
 

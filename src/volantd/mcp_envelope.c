@@ -138,18 +138,21 @@ bool mcp_is_envelope(const struct api_req *req)
 
     return api_body_json(req, &body, &err) < 0
                ? !api_req_header(req, "MCP-Protocol-Version")
-               : json_is_object(body) && json_object_get(body, "command") && !json_object_get(body, "jsonrpc");
+               : json_is_object(body) && !json_object_get(body, "jsonrpc") &&
+                     (json_object_get(body, "command") || !json_object_get(body, "method"));
 }
 
 enum api_end mcp_envelope(struct api *api, struct api_req *req, struct vl_error *err)
 {
     json_auto_t *body = NULL;
     struct vl_error bad = {0};
+    const json_t *named;
     const char *command;
     char text[128], shown_command[64];
 
     if (api_body_json(req, &body, &bad) < 0) return reply(req, 400, NULL, bad.msg);
-    command = json_string_value(json_object_get(body, "command"));
+    named = json_object_get(body, "command");
+    command = named ? json_string_value(named) : "";
     if (!command) return reply(req, 400, NULL, "command is not a string");
     if (str_eq(command, "volant.vms.list")) return ask(api, req, "GET", NULL, err);
     if (str_eq(command, "volant.vms.create")) return create(api, req, json_object_get(body, "params"), err);

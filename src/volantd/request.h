@@ -92,8 +92,9 @@ struct api_req {
     const struct api_sink *sink; /* where the route streams its body */
     struct api_reply reply;
     struct api_peer peer;
-    enum api_role role; /* access.h: what the caller may do */
-    char caller[64];    /* name of its token, "" none */
+    enum api_role role;       /* access.h: what the caller may do */
+    char caller[64];          /* name of its token, "" none */
+    char from[NET_ADDR_TEXT]; /* its address, through proxies that are believed; "" the Unix socket */
 
     /* The handler's own. `release` is called once, however the request ends; nothing may resume it afterwards. */
     void *state;

@@ -79,6 +79,8 @@ static const struct setting table[] = {
          "A cgroup for each VM: auto, below volantd's own where that was delegated to it; a cgroup v2 folder; or off"},
     {"VOLANT_KERNEL_VMLINUX", "kernel", "FILE", SET_PATH, offsetof(struct settings, kernel),
      .help = "Guest kernel (default: the installed vmlinux-generic)"},
+    {"VOLANT_KERNEL_BZIMAGE", "rootfs-kernel", "FILE", SET_PATH, offsetof(struct settings, rootfs_kernel),
+     .help = "Guest kernel that boots disk images (default: bzImage-volant beside the guest kernel)"},
     {"VOLANT_KERNEL_DIRS", "kernel-dirs", "DIRS", SET_FOLDERS, offsetof(struct settings, kernel_dirs),
      .help = "Folders, with ':' between them, below which a VM's config.kernel_override may be (default: none may)"},
     {"VOLANT_MEDIA_DIRS", "media-dirs", "DIRS", SET_FOLDERS, offsetof(struct settings, media_dirs),
@@ -116,7 +118,13 @@ static const struct setting table[] = {
      "256", "Room in the state folder below which no VM, plugin or blob is taken"},
     {"VOLANT_LOG_LEVEL", "log-level", "LEVEL", SET_LEVEL, offsetof(struct settings, log_level), .def = "info",
      .help = "error, warn, info or debug"},
+    /* The original's: */
     {"VOLANT_LOG_DIR", .type = SET_IGNORED, .help = "volantd logs to stderr, VMs into their folders"},
+    {"VOLANT_HYPERVISOR", .type = SET_IGNORED, .help = "the VMM is QEMU, see VOLANT_QEMU"},
+    {"VOLANT_BRIDGE", .type = SET_IGNORED, .help = "VMs have user networking, and no bridge"},
+    {"VOLANT_HOST_IP", .type = SET_IGNORED, .help = "the gateway is the first address of VOLANT_SUBNET"},
+    {"VOLANT_DRIFT_ENDPOINT", .type = SET_IGNORED, .help = "this version has no load balancer"},
+    {"VOLANT_DRIFT_API_KEY", .type = SET_IGNORED, .help = "this version has no load balancer"},
 };
 _Static_assert(ARRAY_LEN(table) <= SETTINGS_MAX, "SETTINGS_MAX");
 
@@ -455,6 +463,7 @@ void settings_done(struct settings *s)
     free(s->listen);
     free(s->advertise);
     free(s->kernel);
+    free(s->rootfs_kernel);
     free(s->shim);
     free(s->qemu);
     free(s->cgroup);

@@ -12,7 +12,7 @@
 #include "volantd/access.h"
 #include "volantd/listen.h"
 
-#define SETTINGS_MAX 40
+#define SETTINGS_MAX 48
 
 /* What the command line says, and the table that reads it. */
 struct settings_flags {
@@ -34,8 +34,8 @@ struct settings {
     struct listen_addr listen_addr;
     struct access_rules access;
     struct subnet subnet;
-    char *kernel, *shim, *qemu; /* NULL: in the usual places */
-    char *cgroup;               /* for vmm_cgroups_begin */
+    char *kernel, *rootfs_kernel, *shim, *qemu; /* NULL: in the usual places */
+    char *cgroup;                               /* for vmm_cgroups_begin */
     struct strv kernel_dirs, media_dirs;
     uint64_t fetch_timeout_s;
     uint64_t uid_base, boot_timeout_s, stop_timeout_s, quit_timeout_s, term_timeout_s, hang_timeout_s;

@@ -220,7 +220,8 @@ static void bad_settings_are_named(void **state)
 
 static void a_setting_without_effect_warns(void **state)
 {
-    static const struct input in = {.env = {"VOLANT_LOG_DIR=/var/log"}};
+    static const struct input in = {.env = {"VOLANT_LOG_DIR=/var/log", "VOLANT_BRIDGE=vbr0"},
+                                    .file = "VOLANT_HYPERVISOR=cloud-hypervisor\nVOLANT_KERNEL_BZIMAGE=/boot/bzImage"};
     auto_settings s = {0};
     auto_strv warnings = {0};
     struct vl_error err = {0};
@@ -228,8 +229,11 @@ static void a_setting_without_effect_warns(void **state)
 
     (void)state;
     assert_int_equal(load(&in, &s, &warnings, path, &err), 0);
-    assert_int_equal(warnings.len, 1);
+    assert_int_equal(warnings.len, 3);
     assert_non_null(strstr(warnings.items[0], "VOLANT_LOG_DIR has no effect"));
+    assert_non_null(strstr(warnings.items[1], "VOLANT_HYPERVISOR"));
+    assert_non_null(strstr(warnings.items[2], "VOLANT_BRIDGE"));
+    assert_string_equal(s.rootfs_kernel, "/boot/bzImage");
 }
 
 static void who_may_ask(void **state)

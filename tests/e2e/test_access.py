@@ -159,10 +159,36 @@ def test_both_headers_do(guarded):
     token = guarded.tokens["read"]
     assert guarded.tcp("GET", "/api/v1/vms", Authorization=f"bearer {token}").status == 200
     assert guarded.tcp("GET", "/api/v1/vms", X_Volant_API_Key=token).status == 200
+    assert guarded.tcp("GET", "/api/v1/vms", Authorization="Basic eDp5", X_Volant_API_Key=token).status == 200
     in_url = guarded.tcp("GET", f"/api/v1/vms?api_key={token}")
     assert in_url.status == 401
     says(in_url.json["error"], ["not in the URL"])
     assert token not in guarded.logged()
+
+
+def test_what_is_wrong_with_a_token(guarded):
+    """RFC 6750, for clients that know it; and nothing that would start an OAuth login."""
+    def challenge(status, *args, **headers):
+        answer = guarded.tcp(*args, **headers)
+        assert answer.status == status
+        return answer.headers["WWW-Authenticate"]
+
+    assert challenge(401, "GET", "/mcp") == 'Bearer realm="volant"'
+    assert challenge(401, "GET", "/mcp", Authorization="Bearer volant_0") == 'Bearer realm="volant", error="invalid_token"'
+    assert challenge(403, "DELETE", "/api/v1/vms/x", token=guarded.tokens["read"]) == \
+        'Bearer realm="volant", error="insufficient_scope"'
+    for path in ("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"):
+        assert guarded.tcp("GET", path).status == 404
+
+
+def test_refusals_are_logged(guarded):
+    """Whoever tries tokens is seen, and does not fill the log."""
+    before = guarded.logged().count(" is refused: status=")
+    volant.wait_until(lambda: guarded.tcp("DELETE", "/api/v1/vms/x", Authorization="Bearer volant_tried").status == 401 and
+                      "DELETE /api/v1/vms/x from=127.0.0.1 is refused: status=401" in guarded.logged(), 5)
+    for _ in range(50):
+        guarded.tcp("GET", "/api/v1/vms")
+    assert guarded.logged().count(" is refused: status=") - before < 10 and "volant_tried" not in guarded.logged()
 
 
 def test_refused_before_the_body(guarded):
@@ -392,6 +418,9 @@ def test_pages_from_anywhere_need_a_token():
         token = host.token("page", "read")
         answer = host.tcp("GET", "/api/v1/vms", token=token, Origin="https://any.example")
         assert answer.status == 200 and answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert host.tcp("GET", "/api/v1/vms", token=token, Origin="null").status == 403
+        for path in ("/mcp", "/api/v1/mcp"):  # for pages that are named, one by one
+            assert host.tcp("POST", path, token=token, Origin="https://any.example").status == 403
         assert answer.headers["Access-Control-Allow-Credentials"] is None
 
 

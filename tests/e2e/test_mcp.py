@@ -9,6 +9,7 @@ import subprocess
 import jsonschema
 import openapi
 import pytest
+import rawclient
 import volant
 
 VALIDATORS = {}  # of each tool's results
@@ -281,6 +282,7 @@ def test_the_envelope_of_the_original(host):
     assert command({"command": "volant.vms.create", "params": {}}) == {"result": None, "error": "name param required"}
     assert command({"command": "volant.vms.create", "params": {"name": "x"}})["error"] == "runtime browser unavailable"
     assert command({"command": "volant.no"})["error"] == "unknown command: volant.no"
+    assert command({}) == command({"params": {}}) == {"result": None, "error": "unknown command: "}
     names = [c["name"] for c in command({"command": "volant.system.get_capabilities"})["result"]["capabilities"]]
     assert names == ["volant.vms.list", "volant.vms.create"]
     assert command("{", 400)["result"] is None
@@ -297,6 +299,12 @@ def test_what_is_no_mcp_is_refused(host):
     assert host.api("POST", "/mcp", "{}", headers={"Content-Type": "text/plain"}).status == 415
     page = headers_of("server/discover") | {"Origin": "http://elsewhere.example"}
     assert host.api("POST", "/mcp", message("server/discover"), headers=page).status == 403
+    for name in ("MCP-Protocol-Version", "Mcp-Method"):  # whoever stands between may believe the other one
+        lines = [f"{k}: {v}" for k, v in headers_of("tools/list").items()] + [f"{name}: other"]
+        with rawclient.Client(host) as client:
+            client.send(rawclient.post(json.dumps(message("tools/list")).encode(), *lines, target="/mcp"))
+            status, _, body = client.answer()
+        assert status == 400 and json.loads(body)["error"]["code"] == -32020, body
     crossed = headers_of("tools/list")
     assert host.api("POST", "/mcp", message("server/discover"), headers=crossed).json["error"]["code"] == -32020
 
