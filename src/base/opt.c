@@ -277,6 +277,32 @@ static int words_matched(const char *name, int argc, char *const *argv)
     return n;
 }
 
+/* How many words of argv the name takes where it goes on behind them, 0 if it does not. */
+static int words_begun(const char *name, int argc, char *const *argv)
+{
+    int n = 0;
+
+    for (size_t len = strcspn(name, " "); name[len] && n < argc; len = strcspn(name, " ")) {
+        if (strlen(argv[n]) != len || memcmp(argv[n], name, len) != 0) break;
+        n++;
+        name += len + 1;
+    }
+    return n;
+}
+
+/* The longest group that argv begins with, in words. */
+static int group_words(const struct command *table, int argc, char *const *argv)
+{
+    int words = 0;
+
+    for (const struct command *c = table; c->name; c++) {
+        int n = words_begun(c->name, argc, argv);
+
+        if (n > words) words = n;
+    }
+    return words;
+}
+
 const struct command *command_find(const struct command *table, int argc, char *const *argv, int *ret_words)
 {
     const struct command *found = NULL;
@@ -290,28 +316,27 @@ const struct command *command_find(const struct command *table, int argc, char *
             words = n;
         }
     }
-    for (const struct command *c = table; !found && argc > 0 && c->name; c++) {
-        size_t len = strcspn(c->name, " ");
-
-        if (c->name[len] && strlen(argv[0]) == len && memcmp(argv[0], c->name, len) == 0) words = 1;
-    }
-    *ret_words = words;
+    *ret_words = found ? words : group_words(table, argc, argv);
     return found;
 }
 
 const char *command_near(const struct command *table, int argc, char *const *argv)
 {
     const char *best = NULL;
-    char text[2 * NAME_MAX_LEN] = "";
+    char text[3 * NAME_MAX_LEN] = "";
     size_t distance = 0;
+    int given = 0, group = group_words(table, argc, argv);
 
-    /* "vsm list" as a whole; of "docter now" the first word is all that there is to compare. */
-    for (int words = 1; words <= 2 && words <= argc && argv[words - 1][0] != '-'; words++) {
-        bool whole = words == 2 || argc == 1 || argv[1][0] == '-';
+    while (given < 3 && given < argc && argv[given][0] != '-')
+        given++;
+    /* "vsm list" as a whole; of "docter now" the first word is all that there is to compare; "vms config" is right. */
+    for (int words = 1; words <= given && words <= (group > 1 ? 3 : 2); words++) {
+        bool whole = words > 1 || given == 1;
         size_t len = strlen(text);
 
         if (strf(text + len, sizeof(text) - len, "%s%s", words > 1 ? " " : "", argv[words - 1]) < 0) break;
         len = strlen(text);
+        if (words <= group && words < given) continue;
         if (!best) distance = near_limit(len);
         for (const struct command *c = table; c->name; c++)
             consider(text, len, whole, c->name, &best, &distance);

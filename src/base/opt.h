@@ -50,14 +50,14 @@ struct command {
     int (*run)(void *ctx, int argc, char *const *argv);
 };
 /*
- * The command whose words begin argv, and how many words it took. NULL if there is none: then *ret_words is 1 if
- * argv[0] is a group, else 0.
+ * The command whose words begin argv, and how many words it took. NULL if there is none: then *ret_words is how
+ * many words of argv name a group ("vms", "vms config").
  */
 const struct command *command_find(const struct command *table, int argc, char *const *argv, int *ret_words);
 /* The name of the command that argv may have meant, for "did you mean"; NULL if nothing is near. */
 const char *command_near(const struct command *table, int argc, char *const *argv);
 /* Usage, summary, options and details. The command of a program that has no others is named "". */
 void command_help(FILE *out, const char *program, const struct command *cmd, const struct opt *global);
-/* Groups by first word, one line each. */
+/* Groups by first word, one line each. `group` may have several words: "vms config". */
 void command_overview(FILE *out, const char *program, const char *about, const struct command *table,
                       const struct opt *global, const char *group /* NULL: all */);

@@ -115,9 +115,9 @@ void command_help(FILE *out, const char *program, const struct command *cmd, con
 
 static bool in_group(const struct command *cmd, const char *group)
 {
-    size_t len = strcspn(cmd->name, " ");
+    size_t len = group ? strlen(group) : 0;
 
-    return !group || (strlen(group) == len && memcmp(group, cmd->name, len) == 0);
+    return !group || (strncmp(group, cmd->name, len) == 0 && (!cmd->name[len] || cmd->name[len] == ' '));
 }
 
 /* Commands that share their first word stand together, those of one word among themselves. */

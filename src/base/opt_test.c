@@ -158,6 +158,8 @@ static const struct command commands[] = {
      .opts = opts,
      .details = "Examples:\n  volar vms create web --plugin nginx"},
     {.name = "vms list", .operands = "", .summary = "List VMs"},
+    {.name = "vms config get", .operands = "NAME", .summary = "Print a configuration"},
+    {.name = "vms config set", .operands = "NAME", .summary = "Change a configuration"},
     {.name = "plugins install", .operands = "MANIFEST", .summary = "Install a plugin"},
     {.name = "doctor", .operands = "", .summary = "Look for what is missing"},
     {.name = "version", .operands = "", .summary = "Show versions"},
@@ -167,7 +169,7 @@ static const struct command commands[] = {
 static void commands_are_found(void **state)
 {
     static const struct {
-        char *argv[3];
+        char *argv[4];
         const char *name, *near;
         int words;
     } table[] = {
@@ -178,6 +180,13 @@ static void commands_are_found(void **state)
         {{"vms", "lst"}, NULL, "vms list", 1},
         {{"vm", "list"}, NULL, "vms list", 0},
         {{"vms", "frobnicate"}, NULL, NULL, 1},
+        {{"vms", "config"}, NULL, "", 2},
+        {{"vms", "config", "--help"}, NULL, "", 2},
+        {{"vms", "config", "set", "web"}, "vms config set", "", 3},
+        {{"vms", "config", "sett", "web"}, NULL, "vms config set", 2},
+        {{"vms", "config", "frobnicate"}, NULL, NULL, 2},
+        {{"vms", "confg", "set"}, NULL, NULL, 1},
+        {{"vms config"}, NULL, "", 0},
         {{"docter"}, NULL, "doctor", 0},
         {{"ver"}, NULL, "version", 0},
         {{"frobnicate"}, NULL, NULL, 0},
@@ -191,7 +200,7 @@ static void commands_are_found(void **state)
         const struct command *c;
         int argc = 0, words = 4711;
 
-        while (argc < 3 && table[i].argv[argc])
+        while (argc < 4 && table[i].argv[argc])
             argc++;
         c = command_find(commands, argc, table[i].argv, &words);
         assert_true(str_eq(c ? c->name : NULL, table[i].name));
@@ -235,6 +244,11 @@ static void print_group(FILE *out)
     command_overview(out, "volar", NULL, commands, NULL, "vms");
 }
 
+static void print_inner_group(FILE *out)
+{
+    command_overview(out, "volar", NULL, commands, NULL, "vms config");
+}
+
 static void help_is_aligned_and_wrapped(void **state)
 {
     auto_free char *help = text_of(print_help), *plain = text_of(print_plain_help);
@@ -268,7 +282,7 @@ static void help_is_aligned_and_wrapped(void **state)
 
 static void overviews_are_grouped(void **state)
 {
-    auto_free char *all = text_of(print_overview), *group = text_of(print_group);
+    auto_free char *all = text_of(print_overview), *group = text_of(print_group), *inner = text_of(print_inner_group);
 
     (void)state;
     assert_string_equal(all, "volar: microVMs\n"
@@ -278,6 +292,8 @@ static void overviews_are_grouped(void **state)
                              "Commands:\n"
                              "  vms create NAME           Create a VM and start it\n"
                              "  vms list                  List VMs\n"
+                             "  vms config get NAME       Print a configuration\n"
+                             "  vms config set NAME       Change a configuration\n"
                              "\n"
                              "  plugins install MANIFEST  Install a plugin\n"
                              "\n"
@@ -293,13 +309,25 @@ static void overviews_are_grouped(void **state)
     assert_string_equal(group, "Usage: volar vms COMMAND [OPTIONS]\n"
                                "\n"
                                "Commands:\n"
-                               "  vms create NAME  Create a VM and start it\n"
-                               "  vms list         List VMs\n"
+                               "  vms create NAME      Create a VM and start it\n"
+                               "  vms list             List VMs\n"
+                               "  vms config get NAME  Print a configuration\n"
+                               "  vms config set NAME  Change a configuration\n"
                                "\n"
                                "Options:\n"
                                "  -h, --help  Show this help\n"
                                "\n"
                                "'volar vms COMMAND --help' shows a command's options and examples.\n");
+    assert_string_equal(inner, "Usage: volar vms config COMMAND [OPTIONS]\n"
+                               "\n"
+                               "Commands:\n"
+                               "  vms config get NAME  Print a configuration\n"
+                               "  vms config set NAME  Change a configuration\n"
+                               "\n"
+                               "Options:\n"
+                               "  -h, --help  Show this help\n"
+                               "\n"
+                               "'volar vms config COMMAND --help' shows a command's options and examples.\n");
 }
 
 static int forget(void **state)

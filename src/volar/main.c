@@ -216,28 +216,41 @@ static const char *synonym(int argc, char *const *argv)
     return NULL;
 }
 
-static int unknown_command(int argc, char *const *argv)
+/* "vms", "vms config": `n` words of a command line, as many as there are and are no options. */
+static void words_text(int n, int argc, char *const *argv, char *buf, size_t size)
+{
+    size_t len = 0;
+
+    *buf = '\0';
+    for (int i = 0; i < n && i < argc && (i == 0 || argv[i][0] != '-'); i++, len = strlen(buf))
+        if (strf(buf + len, size - len, "%s%.80s", i > 0 ? " " : "", argv[i]) < 0) return;
+}
+
+static int unknown_command(int argc, char *const *argv, int group_words)
 {
     const char *near = synonym(argc, argv);
+    char shown[256];
 
     if (!near) near = command_near(commands, argc, argv);
-    (void)fprintf(stderr, "volar: unknown command '%s%s%s'", argv[0], argc > 1 && argv[1][0] != '-' ? " " : "",
-                  argc > 1 && argv[1][0] != '-' ? argv[1] : "");
+    words_text(group_words > 1 ? group_words + 1 : 2, argc, argv, shown, sizeof(shown));
+    (void)fprintf(stderr, "volar: unknown command '%s'", shown);
     (void)fprintf(stderr, near ? "; did you mean '%s'?\n" : ": see `volar --help`\n", near);
     return EXIT_MISUSE;
 }
 
 static int no_command(int argc, char *const *argv, int words)
 {
-    bool group = words == 1 && (argc == 1 || is_help(argv[1]));
+    bool group = words > 0 && (argc == words || is_help(argv[words]));
+    char name[64];
 
     if (argc == 0 || is_help(argv[0])) {
         command_overview(stdout, "volar", about, commands, volar_global_opts, NULL);
         (void)fputs(epilogue, stdout);
         return EXIT_DONE;
     }
-    if (!group) return unknown_command(argc, argv);
-    command_overview(stdout, "volar", NULL, commands, volar_global_opts, argv[0]);
+    if (!group) return unknown_command(argc, argv, words);
+    words_text(words, argc, argv, name, sizeof(name));
+    command_overview(stdout, "volar", NULL, commands, volar_global_opts, name);
     return EXIT_DONE;
 }
 

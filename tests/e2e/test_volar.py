@@ -151,6 +151,19 @@ def test_configuration(host, tmp_path):
     assert "96x" in fails(host, 2, "vms", "scale", "web", "--memory", "96x")
 
 
+def test_groups_of_commands(host):
+    for args in (["vms", "config"], ["vms", "config", "--help"], ["vms", "config", "-h"], ["vms", "config", "help"],
+                 ["help", "vms", "config"]):
+        text = said(host, *args)
+        assert "Usage: volar vms config COMMAND" in text and re.findall(r"^  vms (\S+ \S+) NAME", text, re.M) == [
+            "config get", "config set", "config history", "config rollback"], args
+    assert "  vms config get NAME " in said(host, "vms") and "  vms list " in said(host, "vms", "--help")
+    assert "'vms config gett'; did you mean 'vms config get'?" in fails(host, 2, "vms", "config", "gett", "web")
+    assert "'vms config nonsense'" in fails(host, 2, "vms", "config", "nonsense", "web")
+    assert "'vms nonsense'" in fails(host, 2, "vms", "nonsense", "web")
+
+
+
 def test_plugins(host, tmp_path):
     header, row = table(said(host, "plugins", "list"))
     assert header == ["NAME", "VERSION", "ENABLED", "RUNTIME"] and row[0] == row[3] == "tiny" and row[2] == "yes"
