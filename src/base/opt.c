@@ -139,7 +139,8 @@ static int set_number(const struct walk *w, const struct opt *o, const char *val
 
 static int set_value(const struct walk *w, const struct opt *o, const char *value)
 {
-    if (o->type == OPT_U64) return set_number(w, o, value);
+    if (o->type == OPT_U64_OPTIONAL && strcmp(value, "-1") == 0) return 0;
+    if (o->type == OPT_U64 || o->type == OPT_U64_OPTIONAL) return set_number(w, o, value);
     if (!w->apply) return 0;
     if (o->type == OPT_LIST)
         return strv_add(o->dest, value) < 0 ? vl_fail_errno(w->err, ENOMEM, "option --%s", o->name) : 0;

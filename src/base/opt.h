@@ -13,6 +13,7 @@ enum opt_type {
     OPT_STRING,
     OPT_LIST,
     OPT_U64,
+    OPT_U64_OPTIONAL, /* -1, as who always writes it says that it is not given */
     OPT_TABLE, /* dest is another table, the global options for one, that is searched too but not in this one's help */
 };
 
@@ -22,7 +23,7 @@ struct opt {
     enum opt_type type;
     const char *value; /* what the help calls its value: "FILE" */
     const char *help;
-    uint64_t min, max; /* OPT_U64; max 0: no limit */
+    uint64_t min, max; /* OPT_U64, OPT_U64_OPTIONAL; max 0: no limit */
     void *dest;        /* bool*, const char**, struct strv* (copied), uint64_t*: set only if the option is given */
 };
 

@@ -138,6 +138,31 @@ static void errors_name_option_and_remedy(void **state)
     }
 }
 
+static void minus_one_may_be_no_number(void **state)
+{
+    uint64_t cpu = 4711;
+    const struct opt table[] = {
+        {.name = "cpu", .letter = 'c', .type = OPT_U64_OPTIONAL, .value = "N", .min = 1, .max = 64, .dest = &cpu}, {0}};
+    struct line line = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        static char *const unset[][2] = {{"--cpu", "-1"}, {"--cpu=-1"}, {"-c-1"}};
+
+        assert_int_equal(opt_parse(table, unset[i][1] ? 2 : 1, unset[i], NULL, 0, &line.n_operands, &line.help, NULL),
+                         0);
+        assert_int_equal(cpu, 4711);
+    }
+    assert_int_equal(opt_parse(table, 1, (char *[]){"--cpu=2"}, NULL, 0, &line.n_operands, &line.help, NULL), 0);
+    assert_int_equal(cpu, 2);
+    for (size_t i = 0; i < 3; i++) {
+        static char *const wrong[] = {"--cpu=-2", "--cpu=0", "--cpu=-1x"};
+
+        assert_true(opt_parse(table, 1, &wrong[i], NULL, 0, &line.n_operands, &line.help, &line.err) < 0);
+    }
+    assert_int_equal(cpu, 2);
+}
+
 static void help_wins_over_errors(void **state)
 {
     struct line line;
@@ -365,13 +390,10 @@ static void the_first_operand_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_operand_is_found),
-        cmocka_unit_test(all_forms_are_understood),
-        cmocka_unit_test(errors_name_option_and_remedy),
-        cmocka_unit_test(help_wins_over_errors),
-        cmocka_unit_test(commands_are_found),
-        cmocka_unit_test(help_is_aligned_and_wrapped),
-        cmocka_unit_test(overviews_are_grouped),
+        cmocka_unit_test(the_first_operand_is_found),    cmocka_unit_test(all_forms_are_understood),
+        cmocka_unit_test(errors_name_option_and_remedy), cmocka_unit_test(minus_one_may_be_no_number),
+        cmocka_unit_test(help_wins_over_errors),         cmocka_unit_test(commands_are_found),
+        cmocka_unit_test(help_is_aligned_and_wrapped),   cmocka_unit_test(overviews_are_grouped),
     };
 
     return cmocka_run_group_tests(tests, NULL, forget);

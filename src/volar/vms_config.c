@@ -41,10 +41,11 @@ const struct opt vms_config_rollback_opts[] = {
     {0},
 };
 const struct opt vms_scale_opts[] = {
-    {"cpu", 'c', OPT_U64, "N", "vCPUs", 1, CPU_CORES_MAX, &options.cpu},
-    {"memory", 'm', OPT_U64, "MB", "memory", MEMORY_MB_MIN, MEMORY_MB_MAX, &options.memory},
+    {"cpu", 'c', OPT_U64_OPTIONAL, "N", "vCPUs", 1, CPU_CORES_MAX, &options.cpu},
+    {"memory", 'm', OPT_U64_OPTIONAL, "MB", "memory", MEMORY_MB_MIN, MEMORY_MB_MAX, &options.memory},
     {"restart", 0, OPT_FLAG, NULL, "restart the VM with it", 0, 0, &options.restart},
-    {"replicas", 'n', OPT_U64, "N", "of the deployment of that name", 0, DEPLOYMENT_REPLICAS_MAX, &options.replicas},
+    {"replicas", 'n', OPT_U64_OPTIONAL, "N", "of the deployment of that name", 0, DEPLOYMENT_REPLICAS_MAX,
+     &options.replicas},
     ROLLOUT_WAIT_OPTS,
     VOLAR_GLOBAL,
     {0},

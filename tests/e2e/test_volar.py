@@ -149,6 +149,11 @@ def test_configuration(host, tmp_path):
     assert len(said(host, "vms", "config", "history", "web").splitlines()) == 4  # --limit 0: all
     assert "--file" in fails(host, 2, "vms", "config", "set", "web")
     assert "96x" in fails(host, 2, "vms", "scale", "web", "--memory", "96x")
+    # as the original's own defaults: not given
+    scaled = told(host, "vms", "scale", "web", "--cpu", "-1", "--memory", "96", "--replicas", "-1")
+    assert scaled["config"]["resources"] == {"cpu_cores": 1, "memory_mb": 96}
+    assert "--replicas" in fails(host, 2, "vms", "scale", "web", "--cpu", "-1", "--memory=-1", "--replicas", "-1")
+    assert "'-2'" in fails(host, 2, "vms", "scale", "web", "--cpu", "-2")
 
 
 def test_groups_of_commands(host):
