@@ -184,6 +184,7 @@ struct plugin *engine_plugin_find(struct engine *e, const char *name);
 size_t engine_plugin_each(struct engine *e, bool (*fn)(void *arg, struct plugin *p), void *arg); /* by name */
 const char *engine_plugin_name(const struct plugin *p);
 const char *engine_plugin_version(const struct plugin *p);
+const char *engine_plugin_runtime(const struct plugin *p);
 bool engine_plugin_enabled(const struct plugin *p);
 /* The manifest as returned by GET, JSON text with the present `enabled`. NULL: out of memory; else the caller's. */
 char *engine_plugin_manifest(const struct plugin *p);

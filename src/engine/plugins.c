@@ -121,6 +121,11 @@ const char *engine_plugin_version(const struct plugin *p)
     return p->row.version;
 }
 
+const char *engine_plugin_runtime(const struct plugin *p)
+{
+    return p->manifest.runtime;
+}
+
 bool engine_plugin_enabled(const struct plugin *p)
 {
     return p->row.enabled;

@@ -97,12 +97,15 @@ static const char summary_json[] = JSON({
         "enabled_plugins": {"type": "integer"},
         "plugins": {
             "type": "array",
+            "nullable": true,
+            "description": "null where there are none.",
             "items": {
                 "type": "object",
                 "properties": {
-                    "name": {"type": "string"}, "version": {"type": "string"}, "enabled": {"type": "boolean"}
+                    "name": {"type": "string"}, "version": {"type": "string"}, "enabled": {"type": "boolean"},
+                    "runtime": {"type": "string"}
                 },
-                "required": ["name", "version", "enabled"]
+                "required": ["name", "version", "enabled", "runtime"]
             }
         }
     },

@@ -54,19 +54,21 @@ static bool count_runtime(void *arg, struct vm *vm)
 
 static bool add_plugin(void *arg, struct plugin *p)
 {
-    (void)json_array_append_new(arg, json_pack("{s:s, s:s, s:b}", "name", engine_plugin_name(p), "version",
-                                               engine_plugin_version(p), "enabled", engine_plugin_enabled(p)));
+    (void)json_array_append_new(arg, json_pack("{s:s, s:s, s:b, s:s}", "name", engine_plugin_name(p), "version",
+                                               engine_plugin_version(p), "enabled", engine_plugin_enabled(p), "runtime",
+                                               engine_plugin_runtime(p)));
     return true;
 }
 
 enum api_end system_summary(struct api *api, struct api_req *req, struct vl_error *err)
 {
     struct engine_summary s;
-    json_t *runtimes = json_object(), *plugins = json_array();
+    json_t *runtimes = json_object(), *plugins;
 
     engine_summary(api->engine, &s);
+    plugins = s.plugins > 0 ? json_array() : json_null(); /* contract 1.8 */
     if (runtimes) (void)engine_vm_each(api->engine, count_runtime, runtimes);
-    if (plugins) (void)engine_plugin_each(api->engine, add_plugin, plugins);
+    if (json_is_array(plugins)) (void)engine_plugin_each(api->engine, add_plugin, plugins);
     return api_json(req, 200,
                     json_pack("{s:I, s:o, s:o, s:I, s:I, s:o}", "total_vms", (json_int_t)s.vms, "by_status",
                               by_status(&s), "by_runtime", runtimes, "total_plugins", (json_int_t)s.plugins,

@@ -102,7 +102,9 @@ static const struct command commands[] = {
      "  volar plugins install --manifest nginx.manifest.json\n"
      "  volar plugins install --url https://example.org/plugins/nginx.manifest.json\n",
      plugins_install_opts, plugins_install},
-    {"plugins list", "", "List installed plugins", NULL, no_opts, plugins_list},
+    {"plugins list", "", "List installed plugins",
+     "Examples:\n  volar plugins list\n  volar plugins list -o json     # name, version, enabled and runtime of each\n",
+     no_opts, plugins_list},
     {"plugins show", "NAME", "Print a plugin's manifest as JSON", NULL, no_opts, plugins_show},
     {"plugins enable", "NAME", "Allow new VMs of a plugin", NULL, no_opts, plugins_enable},
     {"plugins disable", "NAME", "Allow no new VMs of a plugin", NULL, no_opts, plugins_disable},

@@ -99,44 +99,30 @@ static int plugin_json(struct volar *v, const char *name, json_t **ret, struct v
     return api_json(v, "GET", path, NULL, CALL_S, ret, err);
 }
 
-static int list_rows(struct volar *v, const json_t *names, json_t *all, struct table *t, struct vl_error *err)
-{
-    const json_t *name;
-    size_t i;
-
-    json_array_foreach(names, i, name)
-    {
-        json_t *m = NULL;
-        int r;
-
-        if ((r = plugin_json(v, json_string_value(name), &m, err)) < 0) return r;
-        (void)json_array_append_new(all, m);
-        table_add(t, json_string_value(json_object_get(m, "name")));
-        table_add(t, json_string_value(json_object_get(m, "version")));
-        table_add(t, json_is_true(json_object_get(m, "enabled")) ? "yes" : "no");
-        table_add(t, json_string_value(json_object_get(m, "runtime")));
-    }
-    return 0;
-}
-
 int plugins_list(void *ctx, int argc, char *const *argv)
 {
     static const char *const header[] = {"NAME", "VERSION", "ENABLED", "RUNTIME"};
     struct volar *v = ctx;
     struct vl_error err = {0};
-    json_auto_t *j = NULL, *all = json_array();
+    json_auto_t *j = NULL, *none = json_array();
     auto_table t = {0};
-    const json_t *names;
-    size_t n;
+    const json_t *list, *p;
+    size_t n, i;
     int r = volar_begin(v, argc, argv, NULL, 0, 0, &n);
 
     if (r >= 0) return r;
-    if (api_json(v, "GET", "/api/v1/plugins", NULL, CALL_S, &j, &err) < 0) return volar_fail(&err);
-    names = json_object_get(j, "plugins");
+    if (api_json(v, "GET", "/api/v1/system/summary", NULL, CALL_S, &j, &err) < 0) return volar_fail(&err);
+    if (!json_is_array(list = json_object_get(j, "plugins"))) list = none;
+    if (volar_json(v)) return print_json(list) < 0 ? EXIT_FAILED : EXIT_DONE;
+    if (json_array_size(list) == 0) return puts("No plugins installed") < 0 ? EXIT_FAILED : EXIT_DONE;
     table_begin(&t, header, ARRAY_LEN(header));
-    if (list_rows(v, names, all, &t, &err) < 0) return volar_fail(&err);
-    if (volar_json(v)) return print_json(all) < 0 ? EXIT_FAILED : EXIT_DONE;
-    if (json_array_size(names) == 0) return puts("No plugins installed") < 0 ? EXIT_FAILED : EXIT_DONE;
+    json_array_foreach(list, i, p)
+    {
+        table_add(&t, text_at(p, NULL, "name"));
+        table_add(&t, text_at(p, NULL, "version"));
+        table_add(&t, json_is_true(json_object_get(p, "enabled")) ? "yes" : "no");
+        table_add(&t, text_at(p, NULL, "runtime"));
+    }
     return table_print(&t, stdout) < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -116,7 +116,7 @@ def test_health_and_system(host):
     has(summary, {"total_vms": WHOLE, "by_status": OBJECT, "by_runtime": OBJECT, "total_plugins": WHOLE,
                   "enabled_plugins": WHOLE, "plugins": LIST})
     assert summary["by_status"] == {"stopped": 2} and summary["by_runtime"] == {"tiny": 2}
-    has(summary["plugins"][0], {"name": TEXT, "version": TEXT, "enabled": TRUTH})
+    has(summary["plugins"][0], {"name": TEXT, "version": TEXT, "enabled": TRUTH, "runtime": TEXT})
 
 
 def test_what_no_route_is_for(host):

@@ -172,7 +172,8 @@ def test_groups_of_commands(host):
 def test_plugins(host, tmp_path):
     header, row = table(said(host, "plugins", "list"))
     assert header == ["NAME", "VERSION", "ENABLED", "RUNTIME"] and row[0] == row[3] == "tiny" and row[2] == "yes"
-    assert [m["name"] for m in told(host, "plugins", "list")] == ["tiny"]
+    assert told(host, "plugins", "list") == [{"name": "tiny", "version": row[1], "enabled": True, "runtime": "tiny"}]
+    assert json.loads(said(host, "plugins", "list", "-o", "json")) == host.api("GET", "/api/v1/system/summary").json["plugins"]
     assert json.loads(said(host, "plugins", "show", "tiny")) == told(host, "plugins", "show", "tiny")
     blob = gzip.compress(appliance.archive({"init": b"#!"}))
     (tmp_path / "plugin.cpio.gz").write_bytes(blob)
@@ -193,6 +194,7 @@ def test_plugins(host, tmp_path):
     assert "manifest" in fails(host, 2, "plugins", "install")
     with volant.Host() as empty:
         assert said(empty, "plugins", "list") == "No plugins installed\n" and told(empty, "plugins", "list") == []
+        assert empty.api("GET", "/api/v1/system/summary").json["plugins"] is None
 
 
 def test_deployments(host, tmp_path):
