@@ -52,7 +52,8 @@ static void list_row(struct table *t, const json_t *d)
 
     age_text(text_at(d, NULL, "created_at"), age);
     table_add(t, text_at(d, NULL, "name"));
-    table_addf(t, "%lld/%lld", number_at(d, NULL, "ready_replicas"), number_at(d, NULL, "desired_replicas"));
+    table_addf(t, "%lld", number_at(d, NULL, "desired_replicas"));
+    table_addf(t, "%lld", number_at(d, NULL, "ready_replicas"));
     table_addf(t, "%lld", number_at(d, NULL, "updated_replicas"));
     table_addf(t, "%lld", number_at(d, NULL, "version"));
     table_add(t, text_at(d, NULL, "status"));
@@ -61,7 +62,7 @@ static void list_row(struct table *t, const json_t *d)
 
 int deployments_list(void *ctx, int argc, char *const *argv)
 {
-    static const char *const header[] = {"NAME", "READY", "UP-TO-DATE", "VERSION", "STATUS", "AGE"};
+    static const char *const header[] = {"NAME", "DESIRED", "READY", "UP-TO-DATE", "VERSION", "STATUS", "AGE"};
     struct volar *v = ctx;
     struct vl_error err = {0};
     json_auto_t *list = NULL;

@@ -80,8 +80,8 @@ def test_as_the_readme_prints_it(nginx_host):
     assert len({v["ip_address"] for v in host.vms()}) == 5
     assert all(v["deployment"] == "web-cluster" and v["revision"] == 1 for v in host.vms())
     row = host.volar("deployments", "list").stdout.splitlines()
-    assert row[0].split() == ["NAME", "READY", "UP-TO-DATE", "VERSION", "STATUS", "AGE"]
-    assert row[1].split()[:5] == ["web-cluster", "5/5", "5", "1", "ready"]
+    assert row[0].split() == ["NAME", "DESIRED", "READY", "UP-TO-DATE", "VERSION", "STATUS", "AGE"]
+    assert row[1].split()[:6] == ["web-cluster", "5", "5", "5", "1", "ready"]
     assert host.volar("deployments", "delete", "web-cluster").stdout == "Deployment web-cluster deleted\n"
     assert host.vms() == [] and host.volar("deployments", "list").stdout == "No deployments found\n"
 

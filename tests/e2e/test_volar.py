@@ -205,8 +205,8 @@ def test_deployments(host, tmp_path):
     assert text == "Deployment group created with 2 replicas\n"
     assert told(host, "deployments", "create", "one", "--config", str(config))["desired_replicas"] == 1
     header, group, _ = table(said(host, "deployments", "list"))
-    assert header == ["NAME", "READY", "UP-TO-DATE", "VERSION", "STATUS", "AGE"]
-    assert group[0] == "group" and re.fullmatch("[012]/2", group[1])
+    assert header == ["NAME", "DESIRED", "READY", "UP-TO-DATE", "VERSION", "STATUS", "AGE"]
+    assert group[:2] == ["group", "2"] and re.fullmatch("[012]", group[2])
     assert [d["name"] for d in told(host, "deployments", "list")] == ["group", "one"]
     assert "Replicas: 2 desired" in said(host, "deployments", "get", "group")
     assert told(host, "deployments", "get", "group")["name"] == "group"
