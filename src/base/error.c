@@ -24,6 +24,8 @@ static int kind_errno(enum vl_kind kind)
         return ENOENT;
     case VL_CONFLICT:
         return EEXIST;
+    case VL_CHANGED:
+        return ESTALE;
     case VL_TOO_LARGE:
         return EFBIG;
     case VL_NO_SPACE:

@@ -11,6 +11,7 @@ enum vl_kind {
     VL_INVALID,     /* the caller's input: 400, exit 1 (2 where it was an option) */
     VL_NOT_FOUND,   /* 404 */
     VL_CONFLICT,    /* 409 */
+    VL_CHANGED,     /* it is not any more what the caller took it for: 412 */
     VL_TOO_LARGE,   /* 413 */
     VL_NO_SPACE,    /* the disk is full: 507 */
     VL_UNAVAILABLE, /* later it may work: 503 */

@@ -196,6 +196,7 @@ static struct change *change_new(struct deployment *d, enum change_kind kind)
     c->kind = kind;
     c->want = d->want;
     c->want.updated_ms = wall_ms();
+    if (c->want.updated_ms <= d->want.updated_ms) c->want.updated_ms = d->want.updated_ms + 1; /* it tells them apart */
     return c;
 }
 
@@ -411,6 +412,10 @@ static int ask_begin(struct deployment *d, struct ask *a, struct vl_error *err)
     if (d->want.deleted && (a->kind == ASK_UPDATE || a->kind == ASK_ROLLBACK))
         return vl_fail(err, VL_CONFLICT, "deployment '%s' is being deleted: create another one when it is gone",
                        d->name);
+    if (a->kind != ASK_WAIT && a->waiter->wait.as_of && a->waiter->wait.as_of != d->want.updated_ms)
+        return vl_fail(
+            err, VL_CHANGED,
+            "deployment '%s' has been changed meanwhile: look at it, and send the change again with its ETag", d->name);
     c->waiter = a->waiter;
     switch (a->kind) {
     case ASK_WAIT:

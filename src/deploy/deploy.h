@@ -38,6 +38,7 @@ enum deploy_want {
 struct deploy_wait {
     enum deploy_want want;
     int timeout_ms;
+    int64_t as_of; /* of a change: updated_ms of what it is to change (VL_CHANGED if it is not that by then); 0: any */
     deploy_done done;
     void *arg;
 };

@@ -248,7 +248,7 @@ static int call_configure(struct slot *s, const struct version *v, const char *n
     struct vm_request req;
 
     version_request(v, name, &req);
-    return engine_vm_configure(s->d->deploy->cfg.engine, &req, &owner, restart, VM_WANT_PROCESS, CONFIGURE_MS,
+    return engine_vm_configure(s->d->deploy->cfg.engine, &req, &owner, 0, restart, VM_WANT_PROCESS, CONFIGURE_MS,
                                call_done, &s->configure, err);
 }
 

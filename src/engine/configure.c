@@ -17,6 +17,7 @@ struct configure {
     json_t *patch;
     bool owned; /* revision is to be written */
     int64_t revision;
+    int64_t as_of; /* version that it is to change; 0: any */
     bool restart;
     struct draft draft;
 };
@@ -105,6 +106,11 @@ int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, st
     int r;
 
     if (!c->owned && (r = engine_vm_check_own(vm, err)) < 0) return r;
+    if (c->as_of && c->as_of != vm->row.config_version)
+        return vl_fail(err, VL_CHANGED,
+                       "the configuration of VM '%s' has become version %lld: look at that, and send the change again "
+                       "with its ETag",
+                       vm->row.name, (long long)vm->row.config_version);
     if (c->patch && (r = lay_patch(vm, c, err)) < 0) return r;
     if ((r = draft_judge(&c->draft, vm->engine, &c->req, vm, c->restart || vm->desire == DESIRE_RUNNING, err)) < 0)
         return r;
@@ -116,8 +122,9 @@ int configure_judge(struct vm *vm, struct configure *c, struct vm_also **ret, st
     return 0;
 }
 
-int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
-                        enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err)
+int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, int64_t as_of,
+                        bool restart, enum vm_want want, int timeout_ms, engine_vm_done done, void *arg,
+                        struct vl_error *err)
 {
     auto_(configure_freep) struct configure *c = calloc(1, sizeof(*c));
     int r;
@@ -125,6 +132,7 @@ int engine_vm_configure(struct engine *e, const struct vm_request *req, const st
     if (!c || schema_copy(&vm_request_schema, req, &c->req) < 0) return vl_fail_errno(err, ENOMEM, "configure VM");
     c->owned = owner != NULL;
     if (owner) c->revision = owner->revision;
+    c->as_of = as_of;
     c->restart = restart;
     r = vm_ask(e, req->name, INTENT_CONFIGURE, c, restart ? (enum wait_for)want : WAIT_COMMIT, timeout_ms, done, arg,
                err);
@@ -132,13 +140,14 @@ int engine_vm_configure(struct engine *e, const struct vm_request *req, const st
     return r;
 }
 
-int engine_vm_patch(struct engine *e, const char *name, const json_t *patch, int timeout_ms, engine_vm_done done,
-                    void *arg, struct vl_error *err)
+int engine_vm_patch(struct engine *e, const char *name, const json_t *patch, int64_t as_of, int timeout_ms,
+                    engine_vm_done done, void *arg, struct vl_error *err)
 {
     auto_(configure_freep) struct configure *c = calloc(1, sizeof(*c));
     int r;
 
     if (!c || !(c->patch = json_deep_copy(patch))) return vl_fail_errno(err, ENOMEM, "configure VM");
+    c->as_of = as_of;
     if ((r = vm_ask(e, name, INTENT_CONFIGURE, c, WAIT_COMMIT, timeout_ms, done, arg, err)) == 0) (void)take_ptr(c);
     return r;
 }

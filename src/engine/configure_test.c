@@ -164,7 +164,8 @@ static void when_it_counts(void **state)
     /* Of one that has ended: at its next start, or at once. */
     assert_int_equal(ask(h, "silent", engine_vm_stop).status, VM_STOPPED);
     request_of("{\"name\":\"silent\",\"plugin\":\"q\"}", &req);
-    assert_int_equal(engine_vm_configure(h->engine, &req, &owner, false, VM_WANT_RUNNING, WAIT_MS, on_vm, &a, NULL), 0);
+    assert_int_equal(engine_vm_configure(h->engine, &req, &owner, 0, false, VM_WANT_RUNNING, WAIT_MS, on_vm, &a, NULL),
+                     0);
     until(h, &a.done);
     assert_int_equal(a.status, VM_STOPPED);
     assert_int_equal(view_of(h, "silent").revision, 7);
@@ -190,13 +191,14 @@ static void it_waits_for_its_turn(void **state)
     request_of("{\"name\":\"silent\",\"plugin\":\"q\",\"memory_mb\":99}", &req);
     assert_int_equal(engine_vm_stop(h->engine, "silent", on_vm, &stopped, NULL), 0);
     assert_int_equal(
-        engine_vm_configure(h->engine, &req, NULL, true, VM_WANT_RUNNING, WAIT_MS, on_vm, &configured, NULL), 0);
+        engine_vm_configure(h->engine, &req, NULL, 0, true, VM_WANT_RUNNING, WAIT_MS, on_vm, &configured, NULL), 0);
     until(h, &configured.done);
     assert_int_equal(configured.r, 0);
     assert_int_equal(configured.status, VM_RUNNING);
     assert_int_equal(view_of(h, "silent").memory_mb, 99);
     assert_int_equal(engine_vm_delete(h->engine, "silent", on_vm, &deleted, NULL), 0);
-    assert_int_equal(engine_vm_configure(h->engine, &req, NULL, true, VM_WANT_RUNNING, WAIT_MS, on_vm, &late, NULL), 0);
+    assert_int_equal(engine_vm_configure(h->engine, &req, NULL, 0, true, VM_WANT_RUNNING, WAIT_MS, on_vm, &late, NULL),
+                     0);
     until(h, &late.done);
     assert_true(late.r < 0);
     until(h, &deleted.done);
@@ -251,7 +253,7 @@ static void refusals_change_nothing(void **state)
         struct answer a = {0};
 
         request_of("{\"name\":\"nobody\",\"plugin\":\"q\"}", &req);
-        assert_true(engine_vm_configure(h->engine, &req, NULL, false, VM_WANT_PROCESS, 0, on_vm, &a, &err) < 0);
+        assert_true(engine_vm_configure(h->engine, &req, NULL, 0, false, VM_WANT_PROCESS, 0, on_vm, &a, &err) < 0);
         assert_int_equal(err.kind, VL_NOT_FOUND);
     }
 }

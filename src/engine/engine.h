@@ -129,28 +129,29 @@ int engine_vm_delete_as_of(struct engine *e, const char *name, int64_t updated_m
  * a VM that is up is stopped and started with it, and one that has ended is started; without, it counts from the next
  * start on, and it is answered at once. The revision becomes owner->revision. Judged when its turn comes: refused as a
  * create would be, because the VM is being deleted, or because it is a deployment's and owner is NULL, it changes
- * nothing.
+ * nothing; and so does VL_CHANGED, where its configuration is not `as_of` (a version; 0: any will do) by then.
  */
-int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, bool restart,
-                        enum vm_want want, int timeout_ms, engine_vm_done done, void *arg, struct vl_error *err);
+int engine_vm_configure(struct engine *e, const struct vm_request *req, const struct vm_owner *owner, int64_t as_of,
+                        bool restart, enum vm_want want, int timeout_ms, engine_vm_done done, void *arg,
+                        struct vl_error *err);
 /*
  * The same with a partial configuration (model/config_patch.h) that is laid over the present one when its turn comes;
  * nothing is restarted.
  */
-int engine_vm_patch(struct engine *e, const char *name, const json_t *patch, int timeout_ms, engine_vm_done done,
-                    void *arg, struct vl_error *err);
+int engine_vm_patch(struct engine *e, const char *name, const json_t *patch, int64_t as_of, int timeout_ms,
+                    engine_vm_done done, void *arg, struct vl_error *err);
 /* Whether its configuration is its own: VL_CONFLICT for a replica, which has what its deployment has. */
 int engine_vm_check_own(const struct vm *vm, struct vl_error *err);
 /* The configuration as it will be used at the next start, its manifest in it; NULL: out of memory. */
 json_t *engine_vm_config(const struct vm *vm);
 /* Which version that is, and since when. */
 int64_t engine_vm_config_version(const struct vm *vm, int64_t *ret_since_ms);
-/* On the loop, once; the rows are borrowed, newest first. */
+/* On the loop, once; the rows are borrowed, newest first, of the `total` that there are. */
 typedef void (*engine_history_done)(void *arg, int r, const struct vl_error *err, const struct vm_config_row *rows,
-                                    size_t n);
+                                    size_t n, int64_t total);
 /* The versions that are kept, at most `limit` (0: all), or only that one which is not 0. As the others. */
-int engine_vm_history(struct engine *e, const char *name, int64_t version, int64_t limit, engine_history_done done,
-                      void *arg, struct vl_error *err);
+int engine_vm_history(struct engine *e, const char *name, int64_t version, int64_t limit, int64_t offset,
+                      engine_history_done done, void *arg, struct vl_error *err);
 /*
  * Whether `req` could be created now, or be the configuration of the VM of that name: as create and configure judge it,
  * and nothing is taken. What is true now need not be in a moment.

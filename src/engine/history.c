@@ -6,7 +6,7 @@ struct history {
     struct store_op op;
     struct history *next;
     struct engine *engine;
-    int64_t vm_id, version, limit;
+    int64_t vm_id, version, limit, offset, total;
     struct vm_config_row *rows;
     size_t n;
     engine_history_done done; /* NULL: forgotten */
@@ -36,8 +36,9 @@ static int add_row(void *arg, struct vm_config_row *row)
 static int history_run(struct store_op *op, struct store_tx *tx, struct vl_error *err)
 {
     struct history *h = container_of(op, struct history, op);
+    int r = store_vm_config_count(tx, h->vm_id, &h->total, err);
 
-    return store_vm_config_each(tx, h->vm_id, h->version, h->limit, add_row, h, err);
+    return r < 0 ? r : store_vm_config_each(tx, h->vm_id, h->version, h->limit, h->offset, add_row, h, err);
 }
 
 static void history_done(struct store_op *op, int r, const struct vl_error *err)
@@ -47,7 +48,7 @@ static void history_done(struct store_op *op, int r, const struct vl_error *err)
     while (*at != h)
         at = &(*at)->next;
     *at = h->next;
-    if (h->done && !h->engine->closing) h->done(h->arg, r, err, h->rows, h->n);
+    if (h->done && !h->engine->closing) h->done(h->arg, r, err, h->rows, h->n, h->total);
     history_free(h);
 }
 
@@ -57,8 +58,8 @@ void histories_forget(struct engine *e, const void *arg)
         if (h->arg == arg) h->done = NULL;
 }
 
-int engine_vm_history(struct engine *e, const char *name, int64_t version, int64_t limit, engine_history_done done,
-                      void *arg, struct vl_error *err)
+int engine_vm_history(struct engine *e, const char *name, int64_t version, int64_t limit, int64_t offset,
+                      engine_history_done done, void *arg, struct vl_error *err)
 {
     const struct vm *vm = engine_vm_find(e, name);
     struct history *h;
@@ -71,6 +72,7 @@ int engine_vm_history(struct engine *e, const char *name, int64_t version, int64
                           .vm_id = vm->row.id,
                           .version = version,
                           .limit = limit,
+                          .offset = offset,
                           .done = done,
                           .arg = arg};
     e->histories = h;

@@ -272,7 +272,8 @@ static inline struct answer configure(struct host *h, const char *text, bool res
     struct answer a = {0};
 
     request_of(text, &req);
-    assert_int_equal(engine_vm_configure(h->engine, &req, NULL, restart, VM_WANT_RUNNING, WAIT_MS, on_vm, &a, NULL), 0);
+    assert_int_equal(engine_vm_configure(h->engine, &req, NULL, 0, restart, VM_WANT_RUNNING, WAIT_MS, on_vm, &a, NULL),
+                     0);
     until(h, &a.done);
     return a;
 }

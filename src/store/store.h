@@ -136,8 +136,9 @@ struct vm_config_row {
 void vm_config_row_done(struct vm_config_row *r);
 /* That of row->id and row->config_version, and drops the oldest above STORE_CONFIGS_KEPT. */
 int store_vm_config_add(struct store_tx *tx, const struct vm_row *row, struct vl_error *err);
-/* Newest first, at most `limit` (0: all), or the one version that is not 0. */
-int store_vm_config_each(struct store_tx *tx, int64_t vm_id, int64_t version, int64_t limit,
+int store_vm_config_count(struct store_tx *tx, int64_t vm_id, int64_t *ret, struct vl_error *err);
+/* Newest first, at most `limit` (0: all) behind `offset`, or the one version that is not 0. */
+int store_vm_config_each(struct store_tx *tx, int64_t vm_id, int64_t version, int64_t limit, int64_t offset,
                          int (*fn)(void *arg, struct vm_config_row *row), void *arg, struct vl_error *err);
 
 /* --- check.c: what there cannot be ---------------------------------------------------------------------------------

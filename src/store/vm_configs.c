@@ -39,14 +39,25 @@ static int read_row(sqlite3_stmt *stmt, struct vm_config_row *ret)
     return sql_column_copy(stmt, 4, &ret->manifest);
 }
 
-int store_vm_config_each(struct store_tx *tx, int64_t vm_id, int64_t version, int64_t limit,
+int store_vm_config_count(struct store_tx *tx, int64_t vm_id, int64_t *ret, struct vl_error *err)
+{
+    auto_stmt *stmt = NULL;
+    int r = sql_prepare(tx, "SELECT count(*) FROM vm_configs WHERE vm_id = ?1", SQL_VALUES(sql_int(vm_id)), &stmt, err);
+
+    if (r < 0 || (r = sql_step(tx, stmt, err)) < 0) return vl_wrap(err, "count configurations of VM %" PRId64, vm_id);
+    *ret = sqlite3_column_int64(stmt, 0);
+    return 0;
+}
+
+int store_vm_config_each(struct store_tx *tx, int64_t vm_id, int64_t version, int64_t limit, int64_t offset,
                          int (*fn)(void *arg, struct vm_config_row *row), void *arg, struct vl_error *err)
 {
     auto_stmt *stmt = NULL;
     int r = sql_prepare(tx,
                         "SELECT id, version, created_ms, config, manifest FROM vm_configs"
-                        " WHERE vm_id = ?1 AND (?2 = 0 OR version = ?2) ORDER BY version DESC LIMIT ?3",
-                        SQL_VALUES(sql_int(vm_id), sql_int(version), sql_int(limit > 0 ? limit : -1)), &stmt, err);
+                        " WHERE vm_id = ?1 AND (?2 = 0 OR version = ?2) ORDER BY version DESC LIMIT ?3 OFFSET ?4",
+                        SQL_VALUES(sql_int(vm_id), sql_int(version), sql_int(limit > 0 ? limit : -1), sql_int(offset)),
+                        &stmt, err);
 
     if (r < 0) return vl_wrap(err, "read configurations of VM %" PRId64, vm_id);
     while ((r = sql_step(tx, stmt, err)) == 1) {

@@ -422,7 +422,7 @@ bool access_admit(const struct access *a, struct api_req *req)
         return false;
     }
     /* What would tell OAuth clients where to log in does not exist, with a token or without. */
-    if (str_starts(req->path, "/.well-known/")) return true;
+    if (req->path && str_starts(req->path, "/.well-known/")) return true;
     return admit_token(a, req, cross == CROSS_ANY || !here || (req->peer.tcp && access_has_tokens(a)));
 }
 

@@ -6,6 +6,7 @@
 #include "model/config_patch.h"
 #include "model/deployment.h"
 #include "volantd/api.h"
+#include "volantd/etag.h"
 #include "volantd/list.h"
 
 #define CHANGE_MS 25000 /* until it is the VM's turn */
@@ -46,6 +47,7 @@ static enum api_end reply(struct api_req *req, const struct vm *vm, struct vl_er
 {
     int64_t at_ms, version = engine_vm_config_version(vm, &at_ms);
 
+    etag_set(req, version);
     return api_json(req, 200, versioned(&versioned_config_schema, 0, version, at_ms, engine_vm_config(vm)), err);
 }
 
@@ -83,11 +85,13 @@ static json_t *encode_history(const struct vm_config_row *rows, size_t n)
     return take_ptr(list);
 }
 
-static void history_read(void *arg, int r, const struct vl_error *err, const struct vm_config_row *rows, size_t n)
+static void history_read(void *arg, int r, const struct vl_error *err, const struct vm_config_row *rows, size_t n,
+                         int64_t total)
 {
     struct api_req *req = arg;
     struct vl_error own = {0};
 
+    if (r == 0) list_total(req, (size_t)total);
     if (r < 0)
         api_fail(req, err);
     else if (api_json(req, 200, encode_history(rows, n), &own) == API_FAILED)
@@ -97,10 +101,11 @@ static void history_read(void *arg, int r, const struct vl_error *err, const str
 
 enum api_end config_history(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    uint64_t limit = 0;
+    uint64_t limit = 0, offset = 0;
 
     if (!api_vm(api, req, err) || list_number(req, "limit", &limit, err) < 0 ||
-        engine_vm_history(api->engine, req->params[0], 0, (int64_t)limit, history_read, req, err) < 0)
+        list_number(req, "offset", &offset, err) < 0 ||
+        engine_vm_history(api->engine, req->params[0], 0, (int64_t)limit, (int64_t)offset, history_read, req, err) < 0)
         return API_FAILED;
     return api_wait(api, req, 200);
 }
@@ -131,12 +136,13 @@ enum api_end config_change(struct api *api, struct api_req *req, struct vl_error
     const struct vm *vm = changeable(api, req, err);
     json_auto_t *patch = NULL, *present = NULL, *merged = NULL;
     auto_strv notes = {0};
+    int64_t as_of;
 
-    if (!vm || api_body_json(req, &patch, err) < 0) return API_FAILED;
+    if (!vm || etag_wanted(req, &as_of, err) < 0 || api_body_json(req, &patch, err) < 0) return API_FAILED;
     if (!(present = engine_vm_config(vm))) return api_json(req, 200, NULL, err);
     if (vm_config_patch(present, patch, false, &merged, &notes, err) < 0) return API_FAILED;
     api_warn(req, &notes);
-    if (engine_vm_patch(api->engine, req->params[0], patch, CHANGE_MS, changed, req, err) < 0) return API_FAILED;
+    if (engine_vm_patch(api->engine, req->params[0], patch, as_of, CHANGE_MS, changed, req, err) < 0) return API_FAILED;
     return api_wait(api, req, 200);
 }
 
@@ -144,6 +150,7 @@ static int roll_back(struct api *api, struct api_req *req, const struct vm_confi
 {
     json_auto_t *config = config_of(row), *body = NULL;
     auto_vm_request vm = {0};
+    int64_t as_of;
     int r;
 
     if (!config)
@@ -151,15 +158,17 @@ static int roll_back(struct api *api, struct api_req *req, const struct vm_confi
                        req->params[0]);
     if (!(body = json_pack("{s:s, s:O}", "name", req->params[0], "config", config)))
         return vl_fail_errno(err, ENOMEM, "rollback");
-    if ((r = vm_request_decode(body, &vm, NULL, err)) < 0) return r;
-    return engine_vm_configure(api->engine, &vm, NULL, false, VM_WANT_PROCESS, CHANGE_MS, changed, req, err);
+    if ((r = etag_wanted(req, &as_of, err)) < 0 || (r = vm_request_decode(body, &vm, NULL, err)) < 0) return r;
+    return engine_vm_configure(api->engine, &vm, NULL, as_of, false, VM_WANT_PROCESS, CHANGE_MS, changed, req, err);
 }
 
-static void version_read(void *arg, int r, const struct vl_error *err, const struct vm_config_row *rows, size_t n)
+static void version_read(void *arg, int r, const struct vl_error *err, const struct vm_config_row *rows, size_t n,
+                         int64_t total)
 {
     struct api_req *req = arg;
     struct vl_error own = {0};
 
+    (void)total;
     if (r < 0)
         own = *err;
     else if (n == 0)
@@ -188,6 +197,6 @@ enum api_end config_rollback(struct api *api, struct api_req *req, struct vl_err
         vl_fail(err, VL_CONFLICT, "vm '%s' has no earlier version of its configuration", req->params[0]);
         return API_FAILED;
     }
-    if (engine_vm_history(api->engine, req->params[0], version, 1, version_read, req, err) < 0) return API_FAILED;
+    if (engine_vm_history(api->engine, req->params[0], version, 1, 0, version_read, req, err) < 0) return API_FAILED;
     return api_wait(api, req, 200);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "volantd/api.h"
+#include "volantd/etag.h"
 #include "volantd/list.h"
 
 #define READY_DEFAULT_S 25
@@ -75,6 +76,16 @@ static json_t *encode(struct deployment *d)
     auto_(deployment_view_done) struct deployment_view v = {0};
 
     return deploy_view(d, &v) < 0 ? NULL : encode_view(&v, config_shown(deploy_config_json(d)));
+}
+
+/* The reply of its own: with its tag. */
+static enum api_end reply(struct api_req *req, unsigned status, struct deployment *d, struct vl_error *err)
+{
+    auto_(deployment_view_done) struct deployment_view v = {0};
+
+    if (deploy_view(d, &v) < 0) return api_json(req, status, NULL, err);
+    etag_set(req, v.updated_ms);
+    return api_json(req, status, encode_view(&v, config_shown(deploy_config_json(d))), err);
 }
 
 struct version_wire {
@@ -151,7 +162,7 @@ enum api_end deployment_history(struct api *api, struct api_req *req, struct vl_
     json_t *list;
 
     if (!d) return API_FAILED;
-    if (!(list = json_array()) || deploy_history(d, add_version, list) == 0) return api_json(req, 200, list, err);
+    if (!(list = json_array()) || deploy_history(d, add_version, list) == 0) return list_page(req, list, true, err);
     json_decref(list);
     return api_json(req, 200, NULL, err);
 }
@@ -173,7 +184,7 @@ static void changed(void *arg, int r, const struct vl_error *err, struct deploym
 
     if (r < 0)
         api_fail(req, err);
-    else if (d && api_json(req, req->reply.status, encode(d), &own) == API_FAILED)
+    else if (d && reply(req, req->reply.status, d, &own) == API_FAILED)
         api_fail(req, &own);
     api_resume(req);
 }
@@ -218,7 +229,7 @@ enum api_end deployment_get(struct api *api, struct api_req *req, struct vl_erro
     struct deploy_wait wait = {0};
 
     if (!d || decode_wait(req, &wait, err) < 0) return API_FAILED;
-    if (wait.want != DEPLOY_WANT_READY) return api_json(req, 200, encode(d), err);
+    if (wait.want != DEPLOY_WANT_READY) return reply(req, 200, d, err);
     if (deploy_await(api->deploy, req->params[0], &wait, err) < 0) return API_FAILED;
     return wait_for_it(api, req, 200);
 }
@@ -244,8 +255,8 @@ enum api_end deployment_patch(struct api *api, struct api_req *req, struct vl_er
     auto_strv unknown = {0};
     struct deploy_wait wait = {0};
 
-    if (decode_wait(req, &wait, err) < 0 || !find(api, req, err) || api_body_json(req, &body, err) < 0 ||
-        deployment_patch_decode(body, &patch, &unknown, err) < 0)
+    if (decode_wait(req, &wait, err) < 0 || !find(api, req, err) || etag_wanted(req, &wait.as_of, err) < 0 ||
+        api_body_json(req, &body, err) < 0 || deployment_patch_decode(body, &patch, &unknown, err) < 0)
         return API_FAILED;
     api_warn(req, &unknown);
     if (deploy_update(api->deploy, req->params[0], &patch, &wait, err) < 0) return API_FAILED;
@@ -259,7 +270,8 @@ enum api_end deployment_rollback(struct api *api, struct api_req *req, struct vl
     struct deploy_wait wait = {0};
     int64_t version = 0;
 
-    if (decode_wait(req, &wait, err) < 0 || !find(api, req, err)) return API_FAILED;
+    if (decode_wait(req, &wait, err) < 0 || !find(api, req, err) || etag_wanted(req, &wait.as_of, err) < 0)
+        return API_FAILED;
     if (req->body.len > 0 &&
         (api_body_json(req, &body, err) < 0 || deployment_rollback_decode(body, &version, &unknown, err) < 0))
         return API_FAILED;
@@ -270,8 +282,10 @@ enum api_end deployment_rollback(struct api *api, struct api_req *req, struct vl
 
 enum api_end deployment_delete(struct api *api, struct api_req *req, struct vl_error *err)
 {
-    const struct deploy_wait wait = {.timeout_ms = READY_MAX_S * 1000, .done = deleted, .arg = req};
+    struct deploy_wait wait = {.timeout_ms = READY_MAX_S * 1000, .done = deleted, .arg = req};
 
-    if (!find(api, req, err) || deploy_delete(api->deploy, req->params[0], &wait, err) < 0) return API_FAILED;
+    if (!find(api, req, err) || etag_wanted(req, &wait.as_of, err) < 0 ||
+        deploy_delete(api->deploy, req->params[0], &wait, err) < 0)
+        return API_FAILED;
     return wait_for_it(api, req, 204);
 }

@@ -164,7 +164,7 @@ static json_t *cut(const struct list_query *q, json_t *all)
     return list;
 }
 
-static void say_total(struct api_req *req, size_t n)
+void list_total(struct api_req *req, size_t n)
 {
     char total[24];
 
@@ -178,8 +178,21 @@ enum api_end list_reply(struct api_req *req, const struct list_query *q, json_t 
     json_auto_t *items = all;
     json_t *page = items ? cut(q, items) : NULL;
 
-    if (items) say_total(req, json_array_size(items));
+    if (items) list_total(req, json_array_size(items));
     return api_json(req, 200, page && key ? json_pack("{s:o}", key, page) : page, err);
+}
+
+enum api_end list_page(struct api_req *req, json_t *all, bool zero_is_all, struct vl_error *err)
+{
+    json_auto_t *items = all, *page = json_array();
+    uint64_t limit = UINT64_MAX, offset = 0;
+
+    if (list_number(req, "limit", &limit, err) < 0 || list_number(req, "offset", &offset, err) < 0) return API_FAILED;
+    if (limit == 0 && zero_is_all) limit = UINT64_MAX;
+    for (uint64_t i = offset; i < json_array_size(items) && i - offset < limit; i++)
+        if (json_array_append(page, json_array_get(items, (size_t)i)) < 0) return api_json(req, 200, NULL, err);
+    list_total(req, json_array_size(items));
+    return api_json(req, 200, items ? take_ptr(page) : NULL, err);
 }
 
 /* --- the handler -------------------------------------------------------------------------------------------------- */
@@ -250,7 +263,7 @@ enum api_end vms_list(struct api *api, struct api_req *req, struct vl_error *err
     if (list_query_parse(req, &query, err) < 0) return API_FAILED;
     (void)engine_vm_each(api->engine, select_vm, &s);
     if (s.n > 1) qsort_r(s.vms, s.n, sizeof(*s.vms), compare_vms, &query);
-    say_total(req, s.n);
+    list_total(req, s.n);
     end = api_json_text(req, 200, s.failed ? NULL : page(&s), err);
     free(s.vms);
     return end;

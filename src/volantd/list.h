@@ -21,6 +21,12 @@ int list_number(const struct api_req *req, const char *name, uint64_t *ret, stru
  */
 enum api_end list_reply(struct api_req *req, const struct list_query *q, json_t *all, const char *key,
                         struct vl_error *err);
+/*
+ * The same of a list in an order of its own, by limit and offset alone; a limit of 0 may mean all, as with the
+ * original's histories.
+ */
+enum api_end list_page(struct api_req *req, json_t *all, bool zero_is_all, struct vl_error *err);
+void list_total(struct api_req *req, size_t n); /* X-Total-Count */
 /* Whether a text has that of parameter q in it, and equals another parameter's, in any case; absent is yes. */
 bool list_finds(const struct api_req *req, const char *text);
 bool list_equals(const struct api_req *req, const char *name, const char *value);

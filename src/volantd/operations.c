@@ -30,6 +30,10 @@ static const char *const ready_want[] = {"ready", NULL};
     {                                                                                                                  \
         "timeout", "integer", "How many seconds to wait", 1, 28, NULL                                                  \
     }
+#define IF_MATCH                                                                                                       \
+    {                                                                                                                  \
+        "If-Match", "string", "ETag of what this is a change to: 412 if it has changed since", 0, 0, NULL              \
+    }
 #define END                                                                                                            \
     {                                                                                                                  \
         NULL, NULL, NULL, 0, 0, NULL                                                                                   \
@@ -42,8 +46,13 @@ static const struct api_parameter wait[] = {
     {"wait", "string", "Answer when the VM is so far", 0, 0, wants}, TIMEOUT, END};
 static const struct api_parameter ready[] = {
     {"wait", "string", "Answer when the deployment is so far", 0, 0, ready_want}, TIMEOUT, END};
+static const struct api_parameter change[] = {IF_MATCH, END};
+static const struct api_parameter ready_change[] = {
+    {"wait", "string", "Answer when the deployment is so far", 0, 0, ready_want}, TIMEOUT, IF_MATCH, END};
 static const struct api_parameter limit[] = {
-    {"limit", "integer", "The newest so many alone; 0: all", 0, INT64_MAX, NULL}, END};
+    {"limit", "integer", "The newest so many alone; 0: all", 0, INT64_MAX, NULL},
+    {"offset", "integer", "Without the newest so many", 0, INT64_MAX, NULL},
+    END};
 static const struct api_parameter stop[] = {TIMEOUT, END};
 static const struct api_parameter destroy[] = {
     {"updated_at", "string", "Only if this is still its updated_at: 409 if it has changed since", 0, 0, NULL}, END};
@@ -122,12 +131,12 @@ const struct api_operation api_operations[] = {
     {vm_resume, "resumeVM", "vms", "Lets a paused VM go on", NULL, NULL, false, 200, "VM", 0, NULL},
     {config_get, "getVMConfig", "vms", "The configuration as it counts from the next start on", NULL, NULL, false, 200,
      "VersionedConfig", 0, NULL},
-    {config_change, "updateVMConfig", "vms", "Changes members of the configuration", NULL, "ConfigPatch", false, 200,
+    {config_change, "updateVMConfig", "vms", "Changes members of the configuration", change, "ConfigPatch", false, 200,
      "VersionedConfig", 0, NULL},
     {config_history, "getVMConfigHistory", "vms", "Its versions, newest first", limit, NULL, false, 200,
      "[ConfigVersion]", 0, NULL},
-    {config_rollback, "rollbackVMConfig", "vms", "Goes back to an earlier version", NULL, "RollbackRequest", true, 200,
-     "VersionedConfig", 0, NULL},
+    {config_rollback, "rollbackVMConfig", "vms", "Goes back to an earlier version", change, "RollbackRequest", true,
+     200, "VersionedConfig", 0, NULL},
     {vm_logs, "getVMLogs", "vms", "What the workload wrote", logs, NULL, false, 200, "application/x-ndjson LogLine", 0,
      NULL},
     {events_get, "streamVMEvents", "events", "Events as they happen, and those since Last-Event-ID", events, NULL,
@@ -137,13 +146,13 @@ const struct api_operation api_operations[] = {
     {deployments_create, "createDeployment", "deployments", "Creates a group of equal VMs", ready,
      "CreateDeploymentRequest", false, 201, "Deployment", 0, NULL},
     {deployment_get, "getDeployment", "deployments", "One deployment", ready, NULL, false, 200, "Deployment", 0, NULL},
-    {deployment_patch, "scaleDeployment", "deployments", "Changes its number, its configuration, or both", ready,
+    {deployment_patch, "scaleDeployment", "deployments", "Changes its number, its configuration, or both", ready_change,
      "PatchDeploymentRequest", false, 200, "Deployment", 0, NULL},
-    {deployment_delete, "deleteDeployment", "deployments", "Ends its VMs and forgets them", NULL, NULL, false, 204,
+    {deployment_delete, "deleteDeployment", "deployments", "Ends its VMs and forgets them", change, NULL, false, 204,
      NULL, 202, "Deployment"},
-    {deployment_history, "getDeploymentHistory", "deployments", "Versions of its configuration, newest first", NULL,
+    {deployment_history, "getDeploymentHistory", "deployments", "Versions of its configuration, newest first", limit,
      NULL, false, 200, "[DeploymentVersion]", 0, NULL},
-    {deployment_rollback, "rollbackDeployment", "deployments", "Goes back to an earlier version", ready,
+    {deployment_rollback, "rollbackDeployment", "deployments", "Goes back to an earlier version", ready_change,
      "RollbackRequest", true, 200, "Deployment", 0, NULL},
     {mcp_post, "postMCP", "mcp", "MCP over Streamable HTTP", NULL, "RPCMessage", false, 200,
      "RPCAnswer, text/event-stream RPCAnswer", 202, NULL},

@@ -222,6 +222,8 @@ static unsigned status_of(enum vl_kind kind)
         return 404;
     case VL_CONFLICT:
         return 409;
+    case VL_CHANGED:
+        return 412;
     case VL_TOO_LARGE:
         return 413;
     case VL_NO_SPACE:
