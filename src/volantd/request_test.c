@@ -174,11 +174,10 @@ static void warnings_are_safe_in_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(escapes_are_decoded),          cmocka_unit_test(queries_are_taken_apart),
-        cmocka_unit_test(absolute_targets_are_taken),
-        cmocka_unit_test(bad_queries_are_refused),      cmocka_unit_test(parameters_are_checked),
-        cmocka_unit_test(errors_have_their_status),     cmocka_unit_test(internal_details_stay_here),
-        cmocka_unit_test(warnings_are_safe_in_headers),
+        cmocka_unit_test(escapes_are_decoded),        cmocka_unit_test(queries_are_taken_apart),
+        cmocka_unit_test(absolute_targets_are_taken), cmocka_unit_test(bad_queries_are_refused),
+        cmocka_unit_test(parameters_are_checked),     cmocka_unit_test(errors_have_their_status),
+        cmocka_unit_test(internal_details_stay_here), cmocka_unit_test(warnings_are_safe_in_headers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
