@@ -84,23 +84,10 @@ static void split_escaped(struct api_req *req)
     if (api_percent_decode(mark + 11, strlen(mark + 11), false, &req->query) == 0) mark[8] = '\0';
 }
 
-/* Absolute form, as proxies are asked, is taken as well (RFC 9112, 3.2.2); the Host header is what is judged. */
-static const char *origin_form(const char *target)
-{
-    const char *rest;
-
-    if (strncasecmp(target, "http://", 7) != 0 && strncasecmp(target, "https://", 8) != 0) return target;
-    rest = strchr(target, ':') + 3;
-    rest += strcspn(rest, "/?");
-    return *rest == '/' ? rest : "/";
-}
-
 int api_req_init(struct api_req *req, const char *method, const char *target, struct vl_error *err)
 {
-    size_t path_len;
+    size_t path_len = strcspn(target, "?");
 
-    target = origin_form(target);
-    path_len = strcspn(target, "?");
     req->method = method;
     if (!(req->path = strndup(target, path_len))) return vl_fail_errno(err, ENOMEM, "request");
     if (target[path_len] == '\0') split_escaped(req);

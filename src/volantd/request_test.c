@@ -49,29 +49,6 @@ static void queries_are_taken_apart(void **state)
     assert_int_equal(req.n_pairs, 6);
 }
 
-/* RFC 9112, 3.2.2 */
-static void absolute_targets_are_taken(void **state)
-{
-    static const struct {
-        const char *target, *path, *query;
-    } rows[] = {
-        {"http://localhost:7777/a/b?x=1", "/a/b", "x=1"},
-        {"HTTPS://host/", "/", NULL},
-        {"http://host", "/", NULL},
-        {"http://", "/", NULL},
-        {"httpx/a", "httpx/a", NULL},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        auto_req req = {0};
-
-        assert_int_equal(api_req_init(&req, "GET", rows[i].target, NULL), 0);
-        assert_string_equal(req.path, rows[i].path);
-        if (!str_eq(req.query, rows[i].query)) fail_msg("%s: %s", rows[i].target, req.query);
-    }
-}
-
 static void bad_queries_are_refused(void **state)
 {
     auto_strbuf many = {0};
@@ -174,10 +151,10 @@ static void warnings_are_safe_in_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(escapes_are_decoded),        cmocka_unit_test(queries_are_taken_apart),
-        cmocka_unit_test(absolute_targets_are_taken), cmocka_unit_test(bad_queries_are_refused),
-        cmocka_unit_test(parameters_are_checked),     cmocka_unit_test(errors_have_their_status),
-        cmocka_unit_test(internal_details_stay_here), cmocka_unit_test(warnings_are_safe_in_headers),
+        cmocka_unit_test(escapes_are_decoded),          cmocka_unit_test(queries_are_taken_apart),
+        cmocka_unit_test(bad_queries_are_refused),      cmocka_unit_test(parameters_are_checked),
+        cmocka_unit_test(errors_have_their_status),     cmocka_unit_test(internal_details_stay_here),
+        cmocka_unit_test(warnings_are_safe_in_headers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -384,7 +384,8 @@ def test_the_example_is_taken(tmp_path):
     cert, key = certificate(str(tmp_path))
     with open(example, encoding="utf-8") as f:
         in_force.write_text(re.sub(r"(?m)^#(VOLANT_)", r"\1", f.read()))
-    places = shlex.split(f"--kernel {volant.program('kernel/vmlinux-generic')} --shim {volant.program('volant-shim')}"
+    places = shlex.split(f"--kernel {volant.program('kernel/vmlinux-generic')}"
+                         f" --rootfs-kernel {volant.program('kernel/bzImage-volant')} --shim {volant.program('volant-shim')}"
                          f" --listen 127.0.0.1:0 --tls-cert {cert} --tls-key {key}")
     for args in (["--config", example], ["--config", str(in_force), *places]):
         host = volant.Host()
